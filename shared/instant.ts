@@ -1,0 +1,72 @@
+/** A UTC instant in microseconds since 1970-01-01T00:00:00Z, the resolution of PostgreSQL and of curated files. */
+export type Instant = bigint
+
+export const MICROS_PER_MS = 1_000n
+export const MICROS_PER_SECOND = 1_000_000n
+export const MICROS_PER_DAY = 86_400_000_000n
+
+// Fixed-width RFC 3339: four-digit years, upper-case T, up to nine fractional digits, Z or a numeric offset.
+const ISO = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d(?::?\d\d)?)$/
+
+/**
+ * Parses RFC 3339, and PostgreSQL's ISO output (`2026-11-21 10:50:27.123456+00`). Digits below a microsecond are cut.
+ * Returns undefined for anything else, dates that do not exist included.
+ */
+export function parseInstant(text: string): Instant | undefined {
+  const match = ISO.exec(text)
+  if (!match) return undefined
+  const [, year = '', month = '', day = '', hour = '', minute = '', second = '', fraction = '', zone = ''] = match
+  const date = parseDate(`${year}-${month}-${day}`)
+  if (date === undefined || Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined
+  const seconds = BigInt(Number(hour) * 3600 + Number(minute) * 60 + Number(second) - offsetSeconds(zone))
+  const micros = BigInt(fraction.slice(0, 6).padEnd(6, '0'))
+  return BigInt(date) * MICROS_PER_DAY + seconds * MICROS_PER_SECOND + micros
+}
+
+function offsetSeconds(zone: string): number {
+  if (zone === 'Z') return 0
+  const digits = zone.slice(1).replace(':', '').padEnd(4, '0')
+  const seconds = Number(digits.slice(0, 2)) * 3600 + Number(digits.slice(2)) * 60
+  return zone.startsWith('-') ? -seconds : seconds
+}
+
+/** Days since 1970-01-01 of a calendar date `YYYY-MM-DD`, or undefined where there is no such date. */
+export function parseDate(text: string): number | undefined {
+  const match = /^(\d{4})-(\d\d)-(\d\d)$/.exec(text)
+  if (!match) return undefined
+  const date = new Date(0)
+  date.setUTCFullYear(Number(match[1]), Number(match[2]) - 1, Number(match[3]))
+  const days = date.getTime() / 86_400_000
+  return formatDate(days) === text ? days : undefined
+}
+
+/** `YYYY-MM-DD` of days since 1970-01-01. */
+export function formatDate(days: number): string {
+  return new Date(days * 86_400_000).toISOString().slice(0, 10)
+}
+
+/** `2026-11-21T10:50:27Z`, with six fractional digits only where they are not zero. */
+export function formatInstant(instant: Instant): string {
+  const micros = modulo(instant, MICROS_PER_SECOND)
+  const text = new Date(Number((instant - micros) / MICROS_PER_MS)).toISOString().slice(0, 19)
+  return micros === 0n ? `${text}Z` : `${text}.${String(micros).padStart(6, '0')}Z`
+}
+
+/** `20261121T105027Z`, for names of raw pages. */
+export function formatCompact(instant: Instant): string {
+  return formatInstant(floorTo(instant, MICROS_PER_SECOND)).replaceAll(/[-:]/g, '')
+}
+
+/** The greatest multiple of `step` that is not after `instant`. */
+export function floorTo(instant: Instant, step: bigint): Instant {
+  return instant - modulo(instant, step)
+}
+
+export function instantOfDate(days: number): Instant {
+  return BigInt(days) * MICROS_PER_DAY
+}
+
+function modulo(value: bigint, step: bigint): bigint {
+  const rest = value % step
+  return rest < 0n ? rest + step : rest
+}

@@ -1,0 +1,19 @@
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue }
+
+/** JSON with object keys sorted by code unit and no white space, so that equal values have equal text. */
+export function canonicalJson(value: JsonValue): string {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  const entries = Object.entries(value as { readonly [key: string]: JsonValue }).filter(
+    ([, item]) => item !== undefined,
+  )
+  entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(',')}}`
+}
+
+/** A short, printable piece of an unexpected value, for error messages. */
+export function sample(value: unknown, charsMax = 200): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
+  const oneLine = text.replaceAll(/\s+/g, ' ')
+  return oneLine.length > charsMax ? `${oneLine.slice(0, charsMax)}…` : oneLine
+}

@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto'
+import type { z } from 'zod'
+import type { Dataset } from '../datasets/contract.ts'
+import type { RecordSink } from '../datasets/record-sink.ts'
+import type { Instant } from '../instant.ts'
+
+/** Half-open range of time `[lo, hi)`. A provider with another rule is adapted in its source file. */
+export type Window = { readonly lo: Instant; readonly hi: Instant }
+
+/** One request, without secrets: what the fingerprint is taken of, and what logs and `explain` may show. */
+export type ProviderRequest = {
+  readonly method: 'GET'
+  /** Below the source's base URL, with a leading slash; parts already percent-encoded. */
+  readonly path: string
+  readonly query: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** One answer. `body` is what came after transfer decoding, `headers` have lower-case names. */
+export type ProviderAnswer = {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+}
+
+/** What one answer is. Only `page` goes on; each of the others has its error class in `../errors.ts`. */
+export type PageVerdict =
+  /** A good answer; `next` is the token of the following page, null on the last one. Empty is `records: 0`. */
+  | { readonly kind: 'page'; readonly records: number; readonly next: string | null }
+  /** Slow down. `retryAfterMs` null: the provider did not say for how long. */
+  | { readonly kind: 'throttled'; readonly retryAfterMs: number | null; readonly detail: string }
+  | { readonly kind: 'auth'; readonly detail: string }
+  /** Would work later: 5xx, 408, a body that was cut. */
+  | { readonly kind: 'unavailable'; readonly detail: string }
+  /** Not what this source says its answers are. */
+  | { readonly kind: 'broken'; readonly detail: string }
+  /** The provider will never answer this request: an unknown symbol, a bad parameter. */
+  | { readonly kind: 'refused'; readonly detail: string }
+
+/** What a source promises about its data, for one set of parameters. All in seconds. */
+export type Consistency = {
+  /** Windows begin and end at multiples of this. */
+  readonly granularityS: number
+  /** How long after an interval has ended its records may still change or be missing. A stream may set its own. */
+  readonly settleLagS: number
+  /** The largest window that is planned: chosen so that curating it fits the deadline and the memory. */
+  readonly maxWindowS: number
+}
+
+/** Tokens of one credential at one provider, shared by every instance. Capacity + refill stay under the documented limit. */
+export type Budget = {
+  readonly key: string
+  readonly capacity: number
+  readonly refillPerS: number
+}
+
+export type SourceSpec<Params> = {
+  readonly id: string
+  readonly dataset: Dataset
+  readonly params: z.ZodType<Params>
+  /** Grows with every change of `records`, of the dataset's contract or of its key. Never goes back. */
+  readonly transformVersion: number
+  /** Where the provider is unless the setting `<SOURCE>_BASE_URL` says otherwise. */
+  readonly baseUrl: string
+  /** Names of the settings that `authorize` needs. Without them the source's streams are not run. */
+  readonly credentials: readonly string[]
+  readonly budget: Budget
+  /** More pages than this in one window: the window is too large. */
+  readonly pagesMax: number
+  readonly bodyBytesMax: number
+  readonly consistency: (params: Params) => Consistency
+  /** Names the stream in paths and state. */
+  readonly subject: (params: Params) => string
+  readonly timeframe?: (params: Params) => string
+  readonly request: (params: Params, window: Window, token: string | null) => ProviderRequest
+  readonly authorize: (request: ProviderRequest, credentials: Readonly<Record<string, string>>) => ProviderRequest
+  /** Classifies the answer and finds the next token. Never parses rows. */
+  readonly page: (answer: ProviderAnswer) => PageVerdict
+  /** Pure: appends each record of a stored page to `into`, as a row or as a reject. No I/O, no clock. */
+  readonly records: (body: Uint8Array, params: Params, into: RecordSink) => void
+}
+
+/** A source as the platform sees it: everything that depends on a stream's parameters is behind `bind`. */
+export type Source = Pick<
+  SourceSpec<never>,
+  | 'id'
+  | 'dataset'
+  | 'transformVersion'
+  | 'baseUrl'
+  | 'credentials'
+  | 'budget'
+  | 'pagesMax'
+  | 'bodyBytesMax'
+  | 'authorize'
+  | 'page'
+> & {
+  /** Parses `params`; throws zod's error where they are not this source's. */
+  readonly bind: (params: unknown) => BoundSource
+}
+
+export type BoundSource = {
+  /** As parsed, with defaults filled in: what is stored with the stream and identifies it. */
+  readonly params: unknown
+  readonly subject: string
+  readonly timeframe: string | undefined
+  readonly consistency: Consistency
+  readonly request: (window: Window, token: string | null) => ProviderRequest
+  readonly records: (body: Uint8Array, into: RecordSink) => void
+}
+
+export function defineSource<Params>(spec: SourceSpec<Params>): Source {
+  return {
+    ...spec,
+    bind(input) {
+      const params = spec.params.parse(input)
+      return {
+        params,
+        subject: spec.subject(params),
+        timeframe: spec.timeframe?.(params),
+        consistency: spec.consistency(params),
+        request: (window, token) => spec.request(params, window, token),
+        records: (body, into) => spec.records(body, params, into),
+      }
+    },
+  }
+}
+
+/** SHA-256 of method, path and sorted query: the same request, whoever sent it and whenever. */
+export function requestFingerprint(request: ProviderRequest): string {
+  const query = Object.entries(request.query).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+  return createHash('sha256')
+    .update(`${request.method} ${request.path}?${new URLSearchParams(query)}`)
+    .digest('hex')
+}
