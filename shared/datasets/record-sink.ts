@@ -1,6 +1,6 @@
-import { allocateColumn, type ColumnData, type RowBatch } from '../curated/row-batch.ts'
 import { sample } from '../json.ts'
 import type { Column, Dataset } from './contract.ts'
+import { allocateColumn, type ColumnData, type RowBatch } from './row-batch.ts'
 
 /** A record that does not fit its contract, with its place in the raw page. */
 export type Reject = {
@@ -26,7 +26,8 @@ export type ColumnBuilder = { readonly put: (value: unknown) => void }
  * go straight into columns; a record that breaks the contract leaves no row and one reject with its first violation.
  */
 export type RecordSink = {
-  readonly columns: Readonly<Record<string, ColumnBuilder>>
+  /** The builder of one column; throws where the dataset has none of that name. Ask once per page. */
+  readonly column: (name: string) => ColumnBuilder
   /** The current record cannot be read at all, or has a fault that no column shows. `end` still follows. */
   readonly fail: (code: RejectCode, detail: string) => void
   /** Ends the current record; `record` is kept with the reject if it is one. */
@@ -51,17 +52,16 @@ export function createRecordSink(dataset: Dataset): RecordSink & { readonly fini
   let violation: Violation | undefined
   const current: unknown[] = dataset.columns.map(() => null)
 
-  const columns: Record<string, ColumnBuilder> = {}
-  for (const [index, column] of dataset.columns.entries()) {
-    columns[column.name] = {
-      put(value) {
-        current[index] = value ?? null
-      },
-    }
-  }
-
   return {
-    columns,
+    column(name) {
+      const index = dataset.columns.findIndex((column) => column.name === name)
+      if (index < 0) throw new Error(`dataset ${dataset.name}: expected one of its columns, got ${name}`)
+      return {
+        put(value) {
+          current[index] = value ?? null
+        },
+      }
+    },
     fail(code, detail) {
       violation ??= { code, detail }
     },

@@ -1,4 +1,4 @@
-import type { Column } from '../datasets/contract.ts'
+import type { Column } from './contract.ts'
 
 /**
  * Values of one column. A required number lives in a typed array; what may be null, and every string, in a plain one.
