@@ -8,6 +8,11 @@ export class TransientError extends Error {
   override readonly name: string = 'TransientError'
 }
 
+/** PostgreSQL did not answer: the only error a queue handler throws, so that its message comes again. */
+export class DatabaseUnavailableError extends TransientError {
+  override readonly name = 'DatabaseUnavailableError'
+}
+
 /** The provider asked us to slow down. Not an attempt. */
 export class ThrottledError extends Error {
   override readonly name = 'ThrottledError'

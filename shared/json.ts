@@ -17,3 +17,15 @@ export function sample(value: unknown, charsMax = 200): string {
   const oneLine = text.replaceAll(/\s+/g, ' ')
   return oneLine.length > charsMax ? `${oneLine.slice(0, charsMax)}…` : oneLine
 }
+
+/** JSON text that PostgreSQL's jsonb takes, of whatever a provider sent: no NUL, no lone surrogate, bigint as text. */
+export function storableJson(value: unknown): string {
+  const clean = (text: string) => text.replaceAll('\u0000', '\uFFFD').toWellFormed()
+  const text = JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item === 'bigint') return item.toString()
+    if (typeof item === 'string') return clean(item)
+    if (item === null || typeof item !== 'object' || Array.isArray(item)) return item
+    return Object.fromEntries(Object.entries(item).map(([key, inner]) => [clean(key), inner]))
+  })
+  return text ?? 'null'
+}

@@ -1,0 +1,134 @@
+import { resolve } from 'node:path'
+import type { StorageAccount } from '../azure/storage-account.ts'
+import { ConfigError } from '../errors.ts'
+import { LOG_LEVELS, type LogLevel } from '../log/log.ts'
+import { type DatabaseTarget, parseDatabaseTarget } from './database-target.ts'
+import type { Environment } from './environment.ts'
+import { parseStorageAccount } from './storage-setting.ts'
+
+export type Settings = {
+  readonly hostStorage: StorageAccount
+  readonly lakeStorage: StorageAccount
+  readonly database: DatabaseTarget
+  readonly streamsFile: string
+  readonly leaseSeconds: number
+  /** A transient failure becomes a quarantine after this many attempts over this long; both must be reached. */
+  readonly quarantineAttempts: number
+  readonly quarantineSeconds: number
+  readonly logLevel: LogLevel
+  readonly alertWebhookUrl: string | undefined
+  /** Values that must never be logged. */
+  readonly secrets: readonly string[]
+}
+
+/** Where a provider is and how we prove who we are; `missing` names the settings that are not there. */
+export type SourceSettings = {
+  readonly baseUrl: string
+  readonly credentials: Readonly<Record<string, string>>
+  readonly missing: readonly string[]
+}
+
+export const SCHEDULE_DEFAULTS = { PLAN_SCHEDULE: '0 */5 * * * *', SWEEP_SCHEDULE: '30 * * * * *' } as const
+
+// Deployed before its Key Vault reference resolved: the text itself must never be used as a secret.
+const UNRESOLVED = '@Microsoft.KeyVault('
+const SECRET_NAME = /(_KEY|_KEY_ID|_SECRET|_SECRET_KEY|_TOKEN|_PASSWORD)$/
+
+/** Reads every setting and reports all problems together. */
+export function parseSettings(env: Environment): Settings {
+  const problems: string[] = []
+  const report = (problem: string) => void problems.push(problem)
+  for (const [name, value] of Object.entries(env)) {
+    if (value?.startsWith(UNRESOLVED))
+      report(`${name}: expected a value, got a key vault reference that did not resolve`)
+  }
+  const hostStorage = parseStorageAccount(env, 'AzureWebJobsStorage', report)
+  const lakeStorage = hasLakeStorage(env) ? parseStorageAccount(env, 'LAKE_STORAGE', report) : hostStorage
+  const database = parseDatabaseTarget(env, report)
+  const settings = {
+    // The Functions host names the app's folder; elsewhere it is the working directory.
+    streamsFile: resolve(env.AzureWebJobsScriptRoot || '.', env.TRIBUTARY_STREAMS || 'streams.json'),
+    leaseSeconds: wholeNumber(env, 'TRIBUTARY_LEASE_SECONDS', { fallback: 60, min: 3, max: 3600 }, report),
+    quarantineAttempts: wholeNumber(env, 'TRIBUTARY_QUARANTINE_ATTEMPTS', { fallback: 10, min: 1, max: 1000 }, report),
+    quarantineSeconds: wholeNumber(
+      env,
+      'TRIBUTARY_QUARANTINE_SECONDS',
+      { fallback: 86_400, min: 0, max: 31_536_000 },
+      report,
+    ),
+    logLevel: logLevel(env, report),
+    alertWebhookUrl: url(env, 'TRIBUTARY_ALERT_WEBHOOK_URL', report),
+    secrets: secretsOf(env),
+  }
+  if (problems.length > 0 || !hostStorage || !lakeStorage || !database) throw new ConfigError(problems)
+  return { ...settings, hostStorage, lakeStorage, database }
+}
+
+/** A source's own settings are named after it: `<SOURCE>_BASE_URL` and its credentials. */
+export function sourceSettings(
+  env: Environment,
+  source: { readonly id: string; readonly baseUrl: string; readonly credentials: readonly string[] },
+): SourceSettings {
+  const credentials: Record<string, string> = {}
+  for (const name of source.credentials) {
+    const value = env[name]
+    if (value) credentials[name] = value
+  }
+  const baseUrl = (env[`${source.id.toUpperCase()}_BASE_URL`] || source.baseUrl).replace(/\/+$/, '')
+  return { baseUrl, credentials, missing: source.credentials.filter((name) => credentials[name] === undefined) }
+}
+
+/** Schedule of a timer, NCRONTAB with six fields. */
+export function schedule(env: Environment, name: keyof typeof SCHEDULE_DEFAULTS): string {
+  return env[name] || SCHEDULE_DEFAULTS[name]
+}
+
+function hasLakeStorage(env: Environment): boolean {
+  return Object.keys(env).some((name) => (name === 'LAKE_STORAGE' || name.startsWith('LAKE_STORAGE__')) && env[name])
+}
+
+function wholeNumber(
+  env: Environment,
+  name: string,
+  { fallback, min, max }: { readonly fallback: number; readonly min: number; readonly max: number },
+  report: (problem: string) => void,
+): number {
+  const text = env[name]
+  if (!text) return fallback
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value < min || value > max) {
+    report(`${name}: expected a whole number from ${min} to ${max}, got "${text}"`)
+  }
+  return value
+}
+
+function logLevel(env: Environment, report: (problem: string) => void): LogLevel {
+  const text = env.TRIBUTARY_LOG_LEVEL || 'info'
+  const level = LOG_LEVELS.find((name) => name === text)
+  if (!level) report(`TRIBUTARY_LOG_LEVEL: expected one of ${LOG_LEVELS.join(', ')}, got "${text}"`)
+  return level ?? 'info'
+}
+
+function url(env: Environment, name: string, report: (problem: string) => void): string | undefined {
+  const text = env[name]
+  if (!text) return undefined
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+    report(`${name}: expected an http or https address, got "${text}"`)
+  }
+  return text
+}
+
+function secretsOf(env: Environment): string[] {
+  const secrets: string[] = []
+  for (const [name, value] of Object.entries(env)) {
+    if (!value) continue
+    if (SECRET_NAME.test(name)) secrets.push(value)
+    const accountKey = /AccountKey=([^;]+)/.exec(value)?.[1]
+    if (accountKey) secrets.push(accountKey)
+    if (name.endsWith('DATABASE_URL') && URL.canParse(value)) {
+      const { password } = new URL(value)
+      if (password) secrets.push(password, decodeURIComponent(password))
+    }
+  }
+  return secrets
+}

@@ -1,0 +1,113 @@
+import { LeaseLostError } from '../errors.ts'
+import type { Instant } from '../instant.ts'
+import type { Queryable, Statement } from '../postgres/database.ts'
+import type { CurateClaim, ManifestPage } from './claim.ts'
+
+/** What the incoming records did to the file, per key. */
+export type Outcomes = {
+  readonly inserted: number
+  readonly updated: number
+  readonly unchanged: number
+  readonly superseded: number
+}
+
+export type Listing = {
+  /** Other current ingests whose rows may be in the partition. */
+  readonly others: number
+  /** Newest blob version that Postgres knows; 0 where the partition was never published. */
+  readonly blobVersion: number
+}
+
+// Guarded by the epoch, and before every PUT: whose rows may be in the file is known before they are. A later try that
+// finds rows of its own in the file ($10) keeps the counts it stored before, if they are of its own transform version.
+const LIST: Statement = {
+  name: 'list_in_partition',
+  text: `
+with mine as materialized (
+  select source_ingest_id, landed_epoch
+    from provenance.source_ingest
+   where source_ingest_id = $1::uuid and epoch = $2::int and state = 'curating'
+     for update
+), listed as (
+  insert into curated.partition_ingest as p (dataset, partition_key, source_ingest_id, landed_epoch, transform_version,
+         inserted, updated, unchanged, superseded)
+  select $3::text, $4::text, source_ingest_id, landed_epoch, $5::int, $6::bigint, $7::bigint, $8::bigint, $9::bigint
+    from mine
+  on conflict (dataset, partition_key, source_ingest_id) do update
+     set landed_epoch = excluded.landed_epoch, transform_version = excluded.transform_version,
+         inserted = excluded.inserted, updated = excluded.updated,
+         unchanged = excluded.unchanged, superseded = excluded.superseded
+   where not ($10::boolean and p.transform_version = excluded.transform_version)
+)
+select (select count(*) from curated.partition_ingest l join provenance.source_ingest i using (source_ingest_id)
+         where l.dataset = $3::text and l.partition_key = $4::text and l.source_ingest_id <> mine.source_ingest_id
+           and i.superseded_by is null and i.withdrawn_at is null) as others,
+       coalesce((select blob_version from curated.partition
+                  where dataset = $3::text and partition_key = $4::text), 0) as "blobVersion"
+  from mine`,
+}
+
+export type ListRequest = {
+  readonly claim: CurateClaim
+  readonly partitionKey: string
+  readonly transformVersion: number
+  readonly outcomes: Outcomes
+  /** Rows of this ingest were found in the file: an earlier try of it has counted them. */
+  readonly keepCounts: boolean
+}
+
+/** Writes the ingest down as one whose rows may be in the partition. Throws LeaseLostError. */
+export async function listInPartition(db: Queryable, request: ListRequest): Promise<Listing> {
+  const { claim, partitionKey, transformVersion, outcomes, keepCounts } = request
+  const [row] = await db.query<Listing>(LIST, [
+    claim.sourceIngestId,
+    claim.epoch,
+    claim.dataset,
+    partitionKey,
+    transformVersion,
+    outcomes.inserted,
+    outcomes.updated,
+    outcomes.unchanged,
+    outcomes.superseded,
+    keepCounts,
+  ])
+  if (row !== undefined) return row
+  throw new LeaseLostError(`ingest ${claim.sourceIngestId}: epoch ${claim.epoch} may no longer write ${partitionKey}`)
+}
+
+/** An ingest that is listed for a partition, with the pages that its rows come from. */
+export type ListedIngest = {
+  readonly sourceIngestId: string
+  readonly lo: Instant | null
+  readonly hi: Instant | null
+  readonly pages: readonly ManifestPage[]
+}
+
+const LISTED: Statement = {
+  name: 'listed_in_partition',
+  text: `
+select l.source_ingest_id as "sourceIngestId", i.lo, i.hi,
+       p.page_no as "pageNo", p.path, p.sha256, p.record_count as "recordCount", p.observed_at as "observedAt"
+  from curated.partition_ingest l
+  join provenance.source_ingest i using (source_ingest_id)
+  join provenance.raw_page p on p.source_ingest_id = l.source_ingest_id and p.epoch = l.landed_epoch
+ where l.dataset = $1::text and l.partition_key = $2::text
+   and i.superseded_by is null and i.withdrawn_at is null
+ order by l.source_ingest_id, p.page_no`,
+}
+
+/** Every current ingest listed for the partition. Read after the file, so that whoever wrote before is in it. */
+export async function listedIngests(
+  db: Queryable,
+  dataset: string,
+  partitionKey: string,
+): Promise<readonly ListedIngest[]> {
+  const rows = await db.query<Omit<ListedIngest, 'pages'> & ManifestPage>(LISTED, [dataset, partitionKey])
+  const ingests = new Map<string, ListedIngest & { pages: ManifestPage[] }>()
+  for (const { sourceIngestId, lo, hi, ...page } of rows) {
+    const ingest = ingests.get(sourceIngestId) ?? { sourceIngestId, lo, hi, pages: [] }
+    ingest.pages.push(page)
+    ingests.set(sourceIngestId, ingest)
+  }
+  return [...ingests.values()]
+}

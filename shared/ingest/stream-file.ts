@@ -1,0 +1,178 @@
+import { z } from 'zod'
+import { curatedRoot } from '../curated/partition-path.ts'
+import { parseDuration } from '../duration.ts'
+import { ConfigError } from '../errors.ts'
+import { type Instant, instantOfDate, MICROS_PER_SECOND, parseDate, parseInstant } from '../instant.ts'
+import { canonicalJson, type JsonValue, sample } from '../json.ts'
+import type { BoundSource, Source } from '../sources/contract.ts'
+
+/** One stream of `streams.json`, parsed, with its source's defaults filled in. */
+export type StreamDefinition = {
+  readonly source: string
+  readonly dataset: string
+  readonly params: JsonValue
+  /** Canonical JSON of the parameters: with source and dataset it identifies the stream. */
+  readonly paramsKey: string
+  readonly subject: string
+  readonly timeframe: string | null
+  readonly curatedRoot: string
+  readonly origin: Instant
+  readonly until: Instant | null
+  readonly history: 'live' | 'backfill'
+  readonly intervalS: number
+  readonly granularityS: number
+  readonly maxWindowS: number
+  readonly settleLagS: number
+  readonly freshnessSlaS: number | null
+}
+
+const duration = z.string().transform((text, context) => {
+  const seconds = parseDuration(text)
+  if (seconds !== undefined) return seconds
+  context.addIssue({ code: 'custom', message: `expected a duration such as 90s, 15m, 2h or 3d, got "${text}"` })
+  return z.NEVER
+})
+
+const instant = z.string().transform((text, context) => {
+  const days = parseDate(text)
+  const value = days === undefined ? parseInstant(text) : instantOfDate(days)
+  if (value !== undefined) return value
+  context.addIssue({ code: 'custom', message: `expected a date or an instant that exists, got "${text}"` })
+  return z.NEVER
+})
+
+const entry = z.strictObject({
+  source: z.string(),
+  dataset: z.string(),
+  params: z.record(z.string(), z.json()),
+  origin: instant,
+  until: instant.nullish(),
+  history: z.enum(['live', 'backfill']).default('live'),
+  every: duration,
+  settleLag: duration.optional(),
+  freshnessSla: duration.optional(),
+})
+
+const file = z.strictObject({ streams: z.array(z.unknown()) })
+
+/**
+ * Reads `streams.json`. All problems are reported together, each with its place in the file: `streams[2].origin: …`.
+ * Throws ConfigError.
+ */
+export function parseStreamFile(text: string, sources: ReadonlyMap<string, Source>): readonly StreamDefinition[] {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (error) {
+    throw new ConfigError([`streams file: expected json (${(error as Error).message})`])
+  }
+  const envelope = file.safeParse(json)
+  if (!envelope.success) throw new ConfigError(envelope.error.issues.map((issue) => describe('streams file', issue)))
+  const problems: string[] = []
+  const streams: StreamDefinition[] = []
+  for (const [index, item] of envelope.data.streams.entries()) {
+    const place = `streams[${index}]`
+    const parsed = entry.safeParse(item)
+    if (!parsed.success) {
+      problems.push(...parsed.error.issues.map((issue) => describe(place, issue)))
+      continue
+    }
+    const bound = bindSource(parsed.data, sources, place, problems)
+    if (bound === undefined) continue
+    const stream = define(parsed.data, bound)
+    problems.push(...contradictions(stream, bound, place))
+    streams.push(stream)
+  }
+  problems.push(...duplicates(streams))
+  if (problems.length > 0) throw new ConfigError(problems)
+  return streams
+}
+
+function describe(place: string, issue: z.core.$ZodIssue): string {
+  const path = issue.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('')
+  return `${place}${path}: ${issue.message}`
+}
+
+function bindSource(
+  item: z.infer<typeof entry>,
+  sources: ReadonlyMap<string, Source>,
+  place: string,
+  problems: string[],
+): BoundSource | undefined {
+  const source = sources.get(item.source)
+  if (source === undefined) {
+    problems.push(`${place}.source: expected one of ${[...sources.keys()].join(', ')}, got "${item.source}"`)
+    return undefined
+  }
+  if (source.dataset.name !== item.dataset) {
+    problems.push(`${place}.dataset: expected ${source.dataset.name} of source ${source.id}, got "${item.dataset}"`)
+    return undefined
+  }
+  try {
+    return source.bind(item.params)
+  } catch (error) {
+    if (!(error instanceof z.ZodError)) throw error
+    problems.push(...error.issues.map((issue) => describe(`${place}.params`, issue)))
+    return undefined
+  }
+}
+
+function define(item: z.infer<typeof entry>, bound: BoundSource): StreamDefinition {
+  const { source, dataset } = item
+  const place = { dataset, source, subject: bound.subject, timeframe: bound.timeframe }
+  const params = bound.params as JsonValue
+  return {
+    source,
+    dataset,
+    params,
+    paramsKey: canonicalJson(params),
+    subject: bound.subject,
+    timeframe: bound.timeframe ?? null,
+    curatedRoot: curatedRoot(place),
+    origin: item.origin,
+    until: item.until ?? null,
+    history: item.history,
+    intervalS: item.every,
+    granularityS: bound.consistency.granularityS,
+    maxWindowS: bound.consistency.maxWindowS,
+    settleLagS: item.settleLag ?? bound.consistency.settleLagS,
+    freshnessSlaS: item.freshnessSla ?? null,
+  }
+}
+
+function contradictions(stream: StreamDefinition, bound: BoundSource, place: string): readonly string[] {
+  const problems: string[] = []
+  const granularity = BigInt(bound.consistency.granularityS) * MICROS_PER_SECOND
+  for (const name of ['origin', 'until'] as const) {
+    const value = stream[name]
+    if (value !== null && value % granularity !== 0n) {
+      problems.push(
+        `${place}.${name}: expected a multiple of ${bound.consistency.granularityS} s, the stream's granularity`,
+      )
+    }
+  }
+  if (stream.until !== null && stream.until <= stream.origin) {
+    problems.push(`${place}.until: expected an instant after origin, got one that is not`)
+  }
+  if (stream.intervalS === 0) problems.push(`${place}.every: expected more than 0 s`)
+  return problems
+}
+
+function duplicates(streams: readonly StreamDefinition[]): readonly string[] {
+  const problems: string[] = []
+  const first = new Map<string, number>()
+  for (const [index, stream] of streams.entries()) {
+    const other = first.get(stream.curatedRoot)
+    if (other === undefined) {
+      first.set(stream.curatedRoot, index)
+      continue
+    }
+    const same = streams[other]?.paramsKey === stream.paramsKey
+    problems.push(
+      same
+        ? `streams[${index}]: expected each stream once, got the same as streams[${other}] (${sample(stream.paramsKey)})`
+        : `streams[${index}]: expected partitions of its own, got those of streams[${other}] (${stream.curatedRoot}); give one of them another subject`,
+    )
+  }
+  return problems
+}

@@ -1,0 +1,136 @@
+import { TransientError } from '../errors.ts'
+import { openAlert } from '../ops/alerts.ts'
+import { type Platform, transformVersions } from '../platform.ts'
+import { type Claim, claimToCurate, claimToLand, stateOf } from './claim.ts'
+import { curateWindow } from './curate-window.ts'
+import { fetchWindow } from './fetch-window.ts'
+import { sendHint } from './hints.ts'
+import { holdLease } from './lease.ts'
+import { parseMessage } from './message.ts'
+import { type Settled, settle } from './settle.ts'
+import { WindowTooLargeError } from './split.ts'
+
+/** What a message led to. A message is a hint: `refused` is an everyday answer, never an error. */
+export type Worked = 'landed' | 'empty' | 'published' | 'refused' | 'bad-message' | Settled
+
+export type WorkLimits = {
+  /** The caller is told to stop: the ingest is given back. */
+  readonly stop: AbortSignal
+  /** Work that is not done by then ends itself, before the host ends it. */
+  readonly deadlineMs: number
+  /** How long rate tokens may be waited for in place. */
+  readonly waitMsMax: number
+}
+
+/** `land`: claim, fetch every page into raw, prove the window complete. Throws only where Postgres does not answer. */
+export async function land(platform: Platform, body: unknown, limits: WorkLimits): Promise<Worked> {
+  const sourceIngestId = await readMessage(platform, 'land', body)
+  if (sourceIngestId === null) return 'bad-message'
+  const claim = await claimToLand(platform.db, claimRequest(platform, sourceIngestId))
+  if (claim === null) return refused(platform, 'land', sourceIngestId)
+  const { stop, deadlineMs, waitMsMax } = limits
+  const worked = await underLease({
+    platform,
+    claim,
+    stop,
+    deadlineMs,
+    late: new WindowTooLargeError(`expected to be fetched within ${deadlineMs} ms`),
+    work: (signal) => fetchWindow(platform, claim, { signal, waitMsMax }),
+  })
+  if (worked === 'landed') await sendHint(platform, { queue: 'curate', sourceIngestId })
+  return worked
+}
+
+/** `curate`: claim, parse the raw pages, merge them into curated files, publish. Throws only where Postgres does not answer. */
+export async function curate(platform: Platform, body: unknown, limits: WorkLimits): Promise<Worked> {
+  const sourceIngestId = await readMessage(platform, 'curate', body)
+  if (sourceIngestId === null) return 'bad-message'
+  const claim = await claimToCurate(platform.db, claimRequest(platform, sourceIngestId))
+  if (claim === null) return refused(platform, 'curate', sourceIngestId)
+  const { stop, deadlineMs } = limits
+  return underLease({
+    platform,
+    claim,
+    stop,
+    deadlineMs,
+    late: new TransientError(`expected to be curated within ${deadlineMs} ms`),
+    work: async (signal) => {
+      await curateWindow(platform, claim, signal)
+      return 'published' as const
+    },
+  })
+}
+
+async function readMessage(platform: Platform, queue: string, body: unknown): Promise<string | null> {
+  const message = parseMessage(body)
+  if (message.ok) return message.sourceIngestId
+  await reportBadMessage(platform, queue, message.problem)
+  return null
+}
+
+/** The message is acknowledged; the alert and the log keep what it was. */
+export async function reportBadMessage(platform: Platform, queue: string, problem: string): Promise<void> {
+  platform.log.error('bad_message', { queue, problem })
+  await openAlert(platform.db, { kind: 'bad_message', severity: 'warning', subject: queue, detail: { problem } })
+}
+
+async function refused(platform: Platform, queue: string, sourceIngestId: string): Promise<Worked> {
+  const state = await stateOf(platform.db, sourceIngestId)
+  if (state !== null) {
+    platform.log.info('claim_refused', { queue, source_ingest_id: sourceIngestId, ...state })
+    return 'refused'
+  }
+  await reportBadMessage(platform, queue, `message: expected an ingest of this database, got ${sourceIngestId}`)
+  return 'bad-message'
+}
+
+function claimRequest(platform: Platform, sourceIngestId: string) {
+  return {
+    sourceIngestId,
+    worker: platform.worker,
+    leaseSeconds: platform.settings.leaseSeconds,
+    transformVersions: transformVersions(platform),
+  }
+}
+
+type LeasedWork<T> = Pick<WorkLimits, 'stop' | 'deadlineMs'> & {
+  readonly platform: Platform
+  readonly claim: Claim
+  /** What it means that the deadline has passed. */
+  readonly late: Error
+  readonly work: (signal: AbortSignal) => Promise<T>
+}
+
+async function underLease<T extends Worked>(leased: LeasedWork<T>): Promise<T | Settled> {
+  const { platform, claim, stop, deadlineMs, late, work } = leased
+  const { db, log, settings } = platform
+  const lease = holdLease({ db, claim, leaseSeconds: settings.leaseSeconds, stop, log })
+  const deadline = AbortSignal.timeout(deadlineMs)
+  const signal = AbortSignal.any([lease.signal, deadline])
+  const startedMs = performance.now()
+  try {
+    const worked = await work(signal)
+    log.info(`ingest_${worked}`, {
+      source_ingest_id: claim.sourceIngestId,
+      epoch: claim.epoch,
+      stream: claim.subject,
+      duration_ms: Math.round(performance.now() - startedMs),
+    })
+    return worked
+  } catch (error) {
+    // An abort surfaces as whatever was under way; its reason says what to do.
+    if (lease.signal.aborted) return await settle(platform, claim, lease.signal.reason)
+    if (deadline.aborted) return await settle(platform, claim, late)
+    return await settle(platform, claim, error)
+  } finally {
+    lease.end()
+  }
+}
+
+/** A message that the host gave up on: its ingest is not touched, claims counted in its row decide about quarantine. */
+export async function reportPoison(platform: Platform, queue: string, body: unknown): Promise<void> {
+  const message = parseMessage(body)
+  const detail = message.ok ? { source_ingest_id: message.sourceIngestId } : { problem: message.problem }
+  platform.log.error('poison_message', { queue, ...detail })
+  await openAlert(platform.db, { kind: 'poison_message', severity: 'critical', subject: queue, detail })
+}

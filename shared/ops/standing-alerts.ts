@@ -1,0 +1,81 @@
+import type { Queryable, Statement } from '../postgres/database.ts'
+
+/** Alerts that follow from the state in Postgres: opened while it holds, closed when it no longer does. */
+const STANDING_KINDS = [
+  'quarantine',
+  'failed_ingest',
+  'auth',
+  'freshness',
+  'no_publish',
+  'hole',
+  'rejects',
+  'failed_run',
+]
+
+const HOLE_HOURS = 24
+const INTERVALS_WITHOUT_PUBLISH = 3
+
+const RECONCILE: Statement = {
+  name: 'reconcile_standing_alerts',
+  text: `
+with stream as (
+  select s.*, concat_ws('/', s.source, s.dataset, s.subject, s.timeframe) as name,
+         s.published + s.accepted as done, coalesce(upper(s.published), s.origin) as head,
+         s.interval_s is not null and not s.paused and (s.until is null or coalesce(upper(s.published), s.origin) < s.until) as live
+    from ingest.stream s
+), unfinished as (
+  select s.name, i.state, i.source_ingest_id, i.error_summary, i.planned_at
+    from provenance.source_ingest i join stream s using (stream_id)
+   where i.state in ('planned', 'landing', 'landed', 'curating', 'failed', 'quarantined')
+     and i.lo is not null and not s.done @> tstzrange(i.lo, i.hi)
+), desired as (
+  select case state when 'failed' then 'failed_ingest' else 'quarantine' end as kind, 'critical' as severity,
+         name as subject, jsonb_build_object('ingests', count(*), 'source_ingest_id', max(source_ingest_id::text),
+                                             'error', max(error_summary)) as detail
+    from unfinished where state in ('failed', 'quarantined') group by state, name
+  union all
+  select 'hole', 'warning', name, jsonb_build_object('windows', count(*), 'since', min(planned_at))
+    from unfinished where planned_at < now() - interval '${HOLE_HOURS} hours' group by name
+  union all
+  select 'auth', 'critical', name, jsonb_build_object('reason', paused_reason)
+    from stream where paused and paused_reason like 'auth:%'
+  union all
+  select 'freshness', 'warning', name, jsonb_build_object('head', head, 'sla_seconds', freshness_sla_s)
+    from stream where live and now() - head > make_interval(secs => freshness_sla_s)
+  union all
+  select 'no_publish', 'warning', name, jsonb_build_object('head', head)
+    from stream
+   where live and now() - head > make_interval(secs => settle_lag_s + granularity_s + ${INTERVALS_WITHOUT_PUBLISH} * interval_s)
+     and now() - created_at > make_interval(secs => ${INTERVALS_WITHOUT_PUBLISH} * interval_s)
+  union all
+  select 'rejects', 'warning', s.name, jsonb_build_object('open', count(*))
+    from provenance.reject r join provenance.source_ingest i using (source_ingest_id) join stream s using (stream_id)
+   where r.state = 'open' group by s.name
+  union all
+  select 'failed_run', 'critical', job, jsonb_build_object('run_id', run_id, 'error', error_summary)
+    from (select distinct on (job) job, run_id, status, error_summary
+            from ops.pipeline_runs where status <> 'running' order by job, started_at desc) newest
+   where status = 'failure'
+), opened as (
+  insert into ops.alert (kind, severity, subject, detail)
+  select kind, severity, subject, detail from desired
+  on conflict (kind, subject) where closed_at is null do update set last_seen_at = now(), detail = excluded.detail
+  returning 1
+)
+update ops.alert a set closed_at = now()
+ where a.closed_at is null and a.kind = any($1::text[])
+   and not exists (select from desired d where (d.kind, d.subject) = (a.kind, a.subject))`,
+}
+
+// Nobody closes what has no state behind it: a day without another such message does.
+const CLOSE_QUIET: Statement = {
+  name: 'close_quiet_message_alerts',
+  text: `
+update ops.alert set closed_at = now()
+ where closed_at is null and kind in ('bad_message', 'poison_message') and last_seen_at < now() - interval '1 day'`,
+}
+
+export async function reconcileAlerts(db: Queryable): Promise<void> {
+  await db.query(RECONCILE, [STANDING_KINDS])
+  await db.query(CLOSE_QUIET)
+}

@@ -1,0 +1,151 @@
+import { DatabaseUnavailableError } from '../errors.ts'
+import { formatInstant, type Instant, parseInstant } from '../instant.ts'
+import type { Platform } from '../platform.ts'
+import type { Queryable, Statement } from '../postgres/database.ts'
+import type { InstantRange } from '../postgres/types.ts'
+
+/** Holes shown per stream; more are counted by the alerts. */
+const HOLES_MAX = 100
+
+// A hole is what lies behind the newest planned end and is neither published nor accepted. Where an ingest stands in
+// it, its state says why; the rest waits for the planner, a backfill or a person.
+const STREAMS: Statement = {
+  name: 'status_streams',
+  text: `
+with stream as (
+  select s.*, s.published + s.accepted as done, upper(s.published) as head,
+         greatest(upper(s.published), s.planned_until) as behind
+    from ingest.stream s
+), unfinished as (
+  select i.stream_id, i.source_ingest_id, i.state, i.lo, i.hi, i.error_summary, i.next_attempt_at,
+         coalesce(i.finished_at, i.started_at, i.planned_at) as changed_at
+    from provenance.source_ingest i join stream s using (stream_id)
+   where i.state in ('planned', 'landing', 'landed', 'curating', 'failed', 'quarantined') and i.lo is not null
+     and not s.done @> tstzrange(i.lo, i.hi)
+), missing as (
+  select s.stream_id, tstzmultirange(tstzrange(s.origin, s.behind)) - s.done
+         - coalesce((select range_agg(tstzrange(u.lo, u.hi)) from unfinished u where u.stream_id = s.stream_id), '{}') as ranges
+    from stream s where s.origin < s.behind
+), hole as (
+  select stream_id, lo, hi, source_ingest_id,
+         state || case when error_summary is null then '' else ': ' || error_summary end as reason
+    from unfinished
+  union all
+  select m.stream_id, lower(r), upper(r), null,
+         case when s.paused then 'paused: ' || s.paused_reason
+              when s.history = 'backfill' then 'waits for a backfill'
+              else 'not planned yet' end
+    from missing m join stream s using (stream_id), unnest(m.ranges) as r
+)
+select concat_ws('/', s.source, s.dataset, s.subject, s.timeframe) as stream, s.source, s.dataset, s.params, s.paused,
+       s.paused_reason as "pausedReason", s.held_reason as "heldReason",
+       ingest.checkpoint(s.origin, s.done) as checkpoint, s.head,
+       extract(epoch from now() - s.head)::bigint as "freshnessSeconds", s.freshness_sla_s as "freshnessSlaSeconds",
+       s.fetched, s.published, s.accepted,
+       (select coalesce(sum(p.rows), 0)::bigint from curated.partition p where p.stream_id = s.stream_id) as rows,
+       (select count(*) from curated.partition p where p.stream_id = s.stream_id) as files,
+       coalesce((select jsonb_agg(jsonb_build_object('lo', h.lo, 'hi', h.hi, 'reason', h.reason,
+                                                     'sourceIngestId', h.source_ingest_id) order by h.lo)
+                   from (select * from hole h where h.stream_id = s.stream_id order by h.lo limit ${HOLES_MAX}) h), '[]') as holes,
+       (select u.error_summary from unfinished u where u.stream_id = s.stream_id and u.error_summary is not null
+         order by u.changed_at desc limit 1) as "lastError"
+  from stream s
+ order by s.source, s.dataset, s.subject, s.timeframe`,
+}
+
+const TOTALS: Statement = {
+  name: 'status_totals',
+  text: `
+select now() as now,
+       (select jsonb_object_agg(state, count) from (select state, count(*) from provenance.source_ingest group by state) i) as ingests,
+       (select count(*) from provenance.reject where state = 'open') as "openRejects",
+       coalesce((select jsonb_agg(jsonb_build_object('kind', kind, 'severity', severity, 'subject', subject,
+                                                     'openedAt', opened_at, 'detail', detail) order by opened_at)
+                   from ops.alert where closed_at is null), '[]') as alerts`,
+}
+
+type StreamRow = {
+  readonly stream: string
+  readonly source: string
+  readonly dataset: string
+  readonly params: unknown
+  readonly paused: boolean
+  readonly pausedReason: string | null
+  readonly heldReason: string | null
+  readonly checkpoint: Instant
+  readonly head: Instant | null
+  readonly freshnessSeconds: number | null
+  readonly freshnessSlaSeconds: number | null
+  readonly fetched: readonly InstantRange[]
+  readonly published: readonly InstantRange[]
+  readonly accepted: readonly InstantRange[]
+  readonly rows: number
+  readonly files: number
+  readonly holes: readonly { lo: string; hi: string; reason: string; sourceIngestId: string | null }[]
+  readonly lastError: string | null
+}
+
+type TotalsRow = {
+  readonly now: Instant
+  readonly ingests: Readonly<Record<string, number>> | null
+  readonly openRejects: number
+  readonly alerts: readonly unknown[]
+}
+
+const STATES_SHOWN = {
+  planned: 0,
+  landing: 0,
+  landed: 0,
+  curating: 0,
+  published: 0,
+  empty: 0,
+  failed: 0,
+  quarantined: 0,
+  cancelled: 0,
+}
+
+/** What is ingested until when, what is missing, what failed and why. Instants are RFC 3339, ranges half-open. */
+export async function readStatus(db: Queryable) {
+  const [totals] = await db.query<TotalsRow>(TOTALS)
+  const streams = await db.query<StreamRow>(STREAMS)
+  return {
+    now: totals === undefined ? null : formatInstant(totals.now),
+    streams: streams.map((stream) => ({
+      ...stream,
+      checkpoint: formatInstant(stream.checkpoint),
+      head: stream.head === null ? null : formatInstant(stream.head),
+      fetched: stream.fetched.map(formatRange),
+      published: stream.published.map(formatRange),
+      accepted: stream.accepted.map(formatRange),
+      holes: stream.holes.map((hole) => ({ ...hole, lo: rfc3339(hole.lo), hi: rfc3339(hole.hi) })),
+    })),
+    ingests: { ...STATES_SHOWN, ...totals?.ingests },
+    openRejects: totals?.openRejects ?? 0,
+    alerts: totals?.alerts ?? [],
+  }
+}
+
+export type Status = Awaited<ReturnType<typeof readStatus>>
+
+function formatRange({ lo, hi }: InstantRange) {
+  return { lo: formatInstant(lo), hi: formatInstant(hi) }
+}
+
+/** jsonb spells instants with an offset. */
+function rfc3339(text: string): string {
+  const instant = parseInstant(text)
+  return instant === undefined ? text : formatInstant(instant)
+}
+
+/** 200 with the status, or 503 where the database does not answer. */
+export async function statusResponse(
+  platform: Platform,
+): Promise<{ status: number; body: Status | { error: string } }> {
+  try {
+    return { status: 200, body: await readStatus(platform.db) }
+  } catch (error) {
+    if (!(error instanceof DatabaseUnavailableError)) throw error
+    platform.log.error('status_unavailable', { error })
+    return { status: 503, body: { error: 'the database does not answer' } }
+  }
+}

@@ -1,0 +1,100 @@
+import { hostname } from 'node:os'
+import { type BlobContainer, openContainer } from './azure/blobs.ts'
+import { createQueues, type Queues } from './azure/queues.ts'
+import { azureCredential } from './azure/storage-account.ts'
+import type { DatabaseTarget } from './config/database-target.ts'
+import type { Environment } from './config/environment.ts'
+import { parseSettings, type Settings, type SourceSettings, sourceSettings } from './config/settings.ts'
+import { createHttpClient, type HttpClient } from './http/client.ts'
+import { createRateBudgets, type RateBudgets } from './ingest/rate-budget.ts'
+import { type IoHook, withoutHook } from './io-hook.ts'
+import { createLog, type Log, type LogSink } from './log/log.ts'
+import { type Database, type DatabaseSettings, openDatabase } from './postgres/database.ts'
+import type { Source } from './sources/contract.ts'
+import { SOURCES } from './sources/registry.ts'
+
+/** Everything that a unit of work needs, opened once per process. Nothing connects before it is first used. */
+export type Platform = {
+  readonly settings: Settings
+  readonly db: Database
+  readonly raw: BlobContainer
+  readonly curated: BlobContainer
+  readonly queues: Queues
+  readonly http: HttpClient
+  readonly budgets: RateBudgets
+  readonly log: Log
+  readonly sources: ReadonlyMap<string, Source>
+  readonly sourceSettings: (source: Source) => SourceSettings
+  /** Names this process in claims and logs. */
+  readonly worker: string
+  readonly close: () => Promise<void>
+}
+
+export type PlatformOptions = {
+  readonly env: Environment
+  readonly sink: LogSink
+  readonly hook?: IoHook
+  readonly sources?: ReadonlyMap<string, Source>
+}
+
+/** Connections of one process: instances x this must fit what the server allows. */
+const CONNECTIONS_MAX = 2
+const REQUEST_TIMEOUT_MS = 60_000
+const HTTP_TRIES_MAX = 3
+const ENTRA_SCOPE = 'https://ossrdbms-aad.database.windows.net/.default'
+
+/** Throws ConfigError with every problem of the settings. */
+export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES }: PlatformOptions): Platform {
+  const settings = parseSettings(env)
+  const log = createLog({ sink, level: settings.logLevel, secrets: settings.secrets })
+  const db = openDatabase(
+    {
+      connection: databaseConnection(settings.database),
+      connectionsMax: CONNECTIONS_MAX,
+      applicationName: 'tributary',
+    },
+    hook,
+  )
+  const container = (name: string) => openContainer({ account: settings.lakeStorage, container: name, hook })
+  return {
+    settings,
+    db,
+    raw: container('raw'),
+    curated: container('curated'),
+    queues: createQueues({ account: settings.hostStorage, hook }),
+    http: createHttpClient({ hook, timeoutMs: REQUEST_TIMEOUT_MS, triesMax: HTTP_TRIES_MAX }),
+    budgets: createRateBudgets(),
+    log,
+    sources,
+    sourceSettings: (source) => sourceSettings(env, source),
+    worker: `${env.TRIBUTARY_INSTANCE || env.WEBSITE_INSTANCE_ID || hostname()}/${process.pid}`,
+    close: () => db.close(),
+  }
+}
+
+/** With Entra every new connection asks for a token: the credential caches it until shortly before it expires. */
+export function databaseConnection(target: DatabaseTarget): DatabaseSettings['connection'] {
+  if (target.kind === 'url') return target
+  const { clientId, ...rest } = target
+  return {
+    ...rest,
+    async password() {
+      const token = await (await azureCredential(clientId)).getToken(ENTRA_SCOPE)
+      return token?.token ?? ''
+    },
+  }
+}
+
+/** Transform version of every source that this process knows: claims are refused where it is too old. */
+export function transformVersions(platform: Platform): Readonly<Record<string, number>> {
+  return Object.fromEntries([...platform.sources.values()].map((source) => [source.id, source.transformVersion]))
+}
+
+let shared: Platform | undefined
+
+/** The process's platform with a log of its own: what a function's invocation works with. */
+export function invocationPlatform(sink: LogSink): Platform {
+  shared ??= openPlatform({ env: process.env, sink })
+  const { logLevel, secrets } = shared.settings
+  return { ...shared, log: createLog({ sink, level: logLevel, secrets }) }
+}

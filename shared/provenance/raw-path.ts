@@ -1,0 +1,29 @@
+import { formatCompact, formatDate, type Instant, MICROS_PER_DAY } from '../instant.ts'
+import { encodePathPart } from '../path-part.ts'
+
+export type RawPlace = {
+  readonly source: string
+  readonly dataset: string
+  readonly timeframe: string | null
+  readonly subject: string
+  /** Lower end of the window: its year and month are the folder's. */
+  readonly lo: Instant
+  readonly sourceIngestId: string
+  readonly epoch: number
+  readonly pageNo: number
+}
+
+/** Path of a raw page inside the container `raw`. Ingest, epoch and page make it unique: it is written once. */
+export function rawPath(place: RawPlace): string {
+  const [year = '', month = ''] = formatDate(Number(place.lo / MICROS_PER_DAY)).split('-')
+  const folders = [
+    `vendor=${encodePathPart(place.source)}`,
+    `dataset=${encodePathPart(place.dataset)}`,
+    ...(place.timeframe === null ? [] : [`timeframe=${encodePathPart(place.timeframe)}`]),
+    `symbol=${encodePathPart(place.subject)}`,
+    `year=${year}`,
+    `month=${month}`,
+  ]
+  const name = `${formatCompact(place.lo)}_${place.sourceIngestId}_e${place.epoch}_p${place.pageNo}.json.gz`
+  return `${folders.join('/')}/${name}`
+}
