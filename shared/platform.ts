@@ -25,7 +25,9 @@ export type Platform = {
   readonly log: Log
   readonly sources: ReadonlyMap<string, Source>
   readonly sourceSettings: (source: Source) => SourceSettings
-  /** Names this process in claims and logs. */
+  /** Where this process runs: a Functions instance, a job's replica, a local data folder. */
+  readonly instance: string
+  /** Names this process in claims and logs: instance and process id. */
   readonly worker: string
   readonly close: () => Promise<void>
 }
@@ -55,6 +57,7 @@ export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES 
     },
     hook,
   )
+  const instance = env.TRIBUTARY_INSTANCE || env.WEBSITE_INSTANCE_ID || hostname()
   const container = (name: string) => openContainer({ account: settings.lakeStorage, container: name, hook })
   return {
     settings,
@@ -67,7 +70,8 @@ export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES 
     log,
     sources,
     sourceSettings: (source) => sourceSettings(env, source),
-    worker: `${env.TRIBUTARY_INSTANCE || env.WEBSITE_INSTANCE_ID || hostname()}/${process.pid}`,
+    instance,
+    worker: `${instance}/${process.pid}`,
     close: () => db.close(),
   }
 }

@@ -21,12 +21,12 @@ const APPLY: Statement = {
   text: `
 insert into ingest.stream as s (source, dataset, params, params_key, subject, timeframe, curated_root, origin, until,
        history, interval_s, granularity_s, max_window_s, settle_lag_s, freshness_sla_s)
-select source, dataset, params_key::jsonb, params_key, subject, timeframe, curated_root, origin, until,
+select f.source, f.dataset, f.params_key::jsonb, f.params_key, subject, timeframe, curated_root, origin, until,
        history, interval_s, granularity_s, max_window_s, settle_lag_s, freshness_sla_s
   from jsonb_to_recordset($1::jsonb) as f (source text, dataset text, params_key text, subject text, timeframe text,
        curated_root text, origin timestamptz, until timestamptz, history text, interval_s int, granularity_s int,
        max_window_s int, settle_lag_s int, freshness_sla_s int)
- order by source, dataset, params_key
+ order by f.source, f.dataset, f.params_key
 on conflict (source, dataset, params_key) do update
    set origin = excluded.origin, until = excluded.until, history = excluded.history,
        interval_s = excluded.interval_s, granularity_s = excluded.granularity_s, max_window_s = excluded.max_window_s,

@@ -83,15 +83,19 @@ export async function sweepTick(platform: Platform): Promise<Swept> {
   return withPipelineRun(platform, 'sweep', () => sweep(platform))
 }
 
-const EXPIRE_ALL: Statement = {
-  name: 'expire_all_leases',
+const EXPIRE_OWN: Statement = {
+  name: 'expire_own_leases',
   text: `
 update provenance.source_ingest
-   set lease_expires_at = case when state in ('landing', 'curating') then now() - interval '1 second' end, queued_at = null
+   set lease_expires_at = case when starts_with(claimed_by, $1::text) then now() - interval '1 second' else lease_expires_at end,
+       queued_at = null
  where state in ('planned', 'landing', 'landed', 'curating')`,
 }
 
-/** Only for a data folder with one owner, at its start: whoever held a lease or a message there is gone. */
-export async function expireAllLeases(platform: Platform): Promise<void> {
-  await platform.db.query(EXPIRE_ALL)
+/**
+ * For an instance that knows itself to be alone, at its start: what it held before it was killed is given up at once
+ * and every hint is sent again, instead of after the lease and the host's message lock.
+ */
+export async function expireOwnLeases(platform: Platform): Promise<void> {
+  await platform.db.query(EXPIRE_OWN, [`${platform.instance}/`])
 }

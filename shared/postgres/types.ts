@@ -6,7 +6,7 @@ export type InstantRange = { readonly lo: Instant; readonly hi: Instant }
 
 const OID_INT8 = 20
 const OID_TIMESTAMPTZ = 1184
-const OID_TSTZMULTIRANGE = 4536
+const OID_TSTZMULTIRANGE = 4534
 
 /**
  * How values come out of PostgreSQL. The driver's own way loses microseconds (timestamptz as a Date) and gives int8 as
