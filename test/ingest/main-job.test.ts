@@ -1,0 +1,57 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { useTestEnvironment } from '../support/environment.ts'
+import { lakeState, readLake } from '../support/lake-state.ts'
+import { openWorkbench, type StreamEntry, TWO_YEARS, type Workbench, type WorkbenchOptions } from '../support/workbench.ts'
+
+const ALL_YEARS: StreamEntry = { ...TWO_YEARS, origin: '2000-01-03', until: '2020-04-18' }
+
+describe('the main job', () => {
+  const environment = useTestEnvironment()
+  const opened: Workbench[] = []
+  afterEach(async () => {
+    for (const bench of opened.splice(0)) await bench.close()
+  })
+  const open = async (options: Partial<WorkbenchOptions> = {}) => {
+    const bench = await openWorkbench({
+      databaseUrl: await environment.newDatabase(),
+      storageConnectionString: environment.newStorageAccount(),
+      streams: [ALL_YEARS],
+      ...options,
+    })
+    opened.push(bench)
+    return bench
+  }
+
+  test('publishes the 5,105 daily bars of twenty years, one file a year', async () => {
+    const bench = await open()
+    await bench.settle()
+    const state = await lakeState(bench.platform)
+    expect(Object.keys(state.partitions)).toHaveLength(21)
+    expect(Object.keys(state.partitions)[0]).toBe('dataset=bars/timeframe=1d/symbol=SPX/year=2000/part-alpaca.parquet')
+    expect(await readLake(bench.platform)).toEqual({ rows: 5105, duplicateKeys: 0, wrongHashes: [] })
+    expect(state.published).toEqual(['{["2000-01-03 00:00:00+00","2020-04-18 00:00:00+00")}'])
+    expect(state.records).toBe(5105)
+    expect(state.outcomes).toBe(5105)
+  })
+
+  test('goes on from the checkpoint: a second run asks the provider nothing and changes nothing', async () => {
+    const bench = await open()
+    await bench.settle()
+    const before = await lakeState(bench.platform)
+    const asked = bench.simulator.requests.length
+    await bench.settle()
+    expect(bench.simulator.requests.length).toBe(asked)
+    expect(await lakeState(bench.platform)).toEqual(before)
+  })
+
+  test('I2 nothing doubled: every message twice, two workers, any order give the same content, records and rejects', async () => {
+    const undisturbed = await open()
+    await undisturbed.settle()
+    const disturbed = await open()
+    await disturbed.plan()
+    await disturbed.drain({ twice: true, atOnce: 6, order: (items) => [...items].reverse() })
+    await disturbed.settle()
+    expect(await lakeState(disturbed.platform)).toEqual(await lakeState(undisturbed.platform))
+    expect(await readLake(disturbed.platform)).toEqual({ rows: 5105, duplicateKeys: 0, wrongHashes: [] })
+  })
+})

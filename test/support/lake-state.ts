@@ -1,0 +1,78 @@
+import type { Platform } from '../../shared/platform.ts'
+import { decodePartition } from '../../shared/curated/parquet-reader.ts'
+import { DATASETS } from '../../shared/datasets/registry.ts'
+import type { Dataset } from '../../shared/datasets/contract.ts'
+import { columnOf } from '../../shared/datasets/row-batch.ts'
+
+/** What two runs must agree on, however they came there (L2): content, coverage, records, rejects, sums of outcomes. */
+export type LakeState = {
+  readonly partitions: Readonly<Record<string, { readonly contentSha256: string; readonly rows: number }>>
+  readonly fetched: readonly string[]
+  readonly published: readonly string[]
+  readonly records: number
+  readonly outcomes: number
+  readonly rejects: readonly string[]
+  readonly unfinished: number
+}
+
+export async function lakeState({ db }: Platform): Promise<LakeState> {
+  const rows = async <Row>(name: string, text: string) => db.query<Row>({ name: `lake state ${name}`, text })
+  const partitions = await rows<{ path: string; contentSha256: string; rows: number }>(
+    'partitions',
+    `select path, content_sha256 as "contentSha256", rows from curated.partition order by path`,
+  )
+  const streams = await rows<{ fetched: string; published: string }>(
+    'streams',
+    `select fetched::text as fetched, published::text as published from ingest.stream order by curated_root`,
+  )
+  const [sums] = await rows<{ records: number; outcomes: number; unfinished: number }>(
+    'sums',
+    `select coalesce(sum(records) filter (where state in ('published', 'empty')), 0)::bigint as records,
+            coalesce(sum(inserted + updated + unchanged + superseded + rejected + outside)
+                     filter (where state in ('published', 'empty')), 0)::bigint as outcomes,
+            count(*) filter (where state not in ('published', 'empty', 'cancelled')) as unfinished
+       from provenance.source_ingest`,
+  )
+  const rejects = await rows<{ reject: string }>(
+    'rejects',
+    `select concat_ws(' ', page_no, ordinal, code, detail, record::text) as reject from provenance.reject order by 1`,
+  )
+  return {
+    partitions: Object.fromEntries(partitions.map(({ path, ...partition }) => [path, partition])),
+    fetched: streams.map(({ fetched }) => fetched),
+    published: streams.map(({ published }) => published),
+    records: sums?.records ?? 0,
+    outcomes: sums?.outcomes ?? 0,
+    rejects: rejects.map(({ reject }) => reject),
+    unfinished: sums?.unfinished ?? 0,
+  }
+}
+
+/** Every curated file as readers see it, checked against what Postgres says of it; keys are counted once per file. */
+export async function readLake({ curated, db }: Platform): Promise<{ rows: number; duplicateKeys: number; wrongHashes: string[] }> {
+  const known = new Map(
+    (await db.query<{ path: string; sha256: string }>({ name: 'lake hashes', text: 'select path, sha256 from curated.partition' })).map(
+      ({ path, sha256 }) => [path, sha256],
+    ),
+  )
+  let rows = 0
+  let duplicateKeys = 0
+  const wrongHashes: string[] = []
+  for await (const { path, metadata } of curated.list('')) {
+    const dataset = DATASETS.get(/^dataset=([^/]+)/.exec(path)?.[1] ?? '')
+    const blob = await curated.get(path)
+    if (dataset === undefined || blob === null) throw new Error(`curated file ${path}: expected a dataset's file`)
+    const batch = decodePartition({ dataset, bytes: blob.body }).rows
+    rows += batch.rowCount
+    duplicateKeys += batch.rowCount - distinctKeys(dataset, batch)
+    if (known.get(path) !== metadata.sha256) wrongHashes.push(path)
+  }
+  return { rows, duplicateKeys, wrongHashes }
+}
+
+function distinctKeys(dataset: Dataset, batch: ReturnType<typeof decodePartition>['rows']): number {
+  const keys = dataset.key.map((name) => columnOf(batch, name))
+  const seen = new Set<string>()
+  for (let row = 0; row < batch.rowCount; row++) seen.add(keys.map((column) => String(column[row])).join('\u0000'))
+  return seen.size
+}

@@ -1,0 +1,155 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type AlpacaSimulatorOptions, startAlpacaSimulator } from '../../jobs/local/providers/alpaca.ts'
+import type { Simulator } from '../../jobs/local/providers/simulator-server.ts'
+import { loadSp500 } from '../../jobs/local/providers/sp500.ts'
+import { planTick } from '../../shared/ingest/plan-tick.ts'
+import { sweep } from '../../shared/ingest/sweep.ts'
+import { curate, land, type Worked } from '../../shared/ingest/work.ts'
+import type { IoHook } from '../../shared/io-hook.ts'
+import type { LogFields } from '../../shared/log/log.ts'
+import { openPlatform, type Platform } from '../../shared/platform.ts'
+import type { Source } from '../../shared/sources/contract.ts'
+
+/** A stream of `streams.json`, as a person writes it. */
+export type StreamEntry = Readonly<Record<string, unknown>>
+
+/** Two years of daily bars in one window: two partitions, one page. */
+export const TWO_YEARS: StreamEntry = {
+  source: 'alpaca',
+  dataset: 'bars',
+  params: { symbol: 'SPX', timeframe: '1d' },
+  origin: '2001-01-01',
+  until: '2003-01-01',
+  every: '15m',
+}
+
+export type WorkbenchOptions = {
+  readonly databaseUrl: string
+  readonly storageConnectionString: string
+  readonly streams?: readonly StreamEntry[]
+  readonly simulator?: Partial<AlpacaSimulatorOptions>
+  readonly hook?: IoHook
+  readonly sources?: ReadonlyMap<string, Source>
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export type DrainOptions = {
+  /** Every message is handled twice. */
+  readonly twice?: boolean
+  /** Reorders what was received; the default is the order in which it came. */
+  readonly order?: <T>(items: readonly T[]) => readonly T[]
+  /** Messages handled at once. */
+  readonly atOnce?: number
+}
+
+/** The platform on real services, one provider simulator, and hands to move it with. Close it. */
+export type Workbench = {
+  readonly platform: Platform
+  readonly simulator: Simulator
+  readonly logged: readonly LogFields[]
+  readonly writeStreams: (streams: readonly StreamEntry[]) => Promise<void>
+  readonly plan: () => ReturnType<typeof planTick>
+  /** Hints count as lost at once. */
+  readonly sweep: () => ReturnType<typeof sweep>
+  readonly land: (body: unknown) => Promise<Worked>
+  readonly curate: (body: unknown) => Promise<Worked>
+  /** Handles messages of `land` and `curate` until none is left; returns what they led to. */
+  readonly drain: (options?: DrainOptions) => Promise<readonly Worked[]>
+  /** Plans, sweeps and drains until nothing is left to do, also what waits for its next attempt. */
+  readonly settle: () => Promise<void>
+  readonly query: <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>
+  readonly close: () => Promise<void>
+}
+
+const LIMITS = { deadlineMs: 60_000, waitMsMax: 1_000 }
+const SETTLE_ROUNDS_MAX = 50
+
+export async function openWorkbench(options: WorkbenchOptions): Promise<Workbench> {
+  const folder = await mkdtemp(join(tmpdir(), 'tributary-streams-'))
+  const streamsFile = join(folder, 'streams.json')
+  const writeStreams = (streams: readonly StreamEntry[]) => writeFile(streamsFile, JSON.stringify({ streams }))
+  await writeStreams(options.streams ?? [TWO_YEARS])
+  const simulator = await startAlpacaSimulator({ series: loadSp500(), ...options.simulator })
+  const logged: LogFields[] = []
+  const platform = openPlatform({
+    env: {
+      DATABASE_URL: options.databaseUrl,
+      AzureWebJobsStorage: options.storageConnectionString,
+      TRIBUTARY_STREAMS: streamsFile,
+      ALPACA_BASE_URL: simulator.url,
+      ALPACA_KEY_ID: 'test-key-id',
+      ALPACA_SECRET_KEY: 'test-secret-key',
+      ...options.env,
+    },
+    sink: (level, line) => logged.push({ level, ...line }),
+    ...(options.hook === undefined ? {} : { hook: options.hook }),
+    ...(options.sources === undefined ? {} : { sources: options.sources }),
+  })
+  await Promise.all([platform.raw.ensure(), platform.curated.ensure()])
+  for (const queue of ['land', 'curate']) await platform.queues.ensure(queue)
+
+  const limits = () => ({ ...LIMITS, stop: new AbortController().signal })
+  const handlers = {
+    land: (body: unknown) => land(platform, body, limits()),
+    curate: (body: unknown) => curate(platform, body, limits()),
+  }
+  const query = <Row>(text: string, values: readonly unknown[] = []) =>
+    platform.db.query<Row>({ name: `test ${text}`.slice(0, 60) + text.length, text }, values)
+
+  const drain = async ({ twice = false, order = (items) => items, atOnce = 1 }: DrainOptions = {}) => {
+    const worked: Worked[] = []
+    for (;;) {
+      const received = await receiveAll(platform)
+      if (received.length === 0) return worked
+      const todo = order(twice ? [...received, ...received] : received)
+      for (let start = 0; start < todo.length; start += atOnce) {
+        const batch = todo.slice(start, start + atOnce)
+        worked.push(...(await Promise.all(batch.map(({ queue, body }) => handlers[queue](body)))))
+      }
+    }
+  }
+
+  return {
+    platform,
+    simulator,
+    logged,
+    writeStreams,
+    plan: () => planTick(platform),
+    sweep: () => sweep(platform, { hintStaleS: 0 }),
+    ...handlers,
+    drain,
+    async settle() {
+      for (let round = 0; round < SETTLE_ROUNDS_MAX; round++) {
+        await query('update provenance.source_ingest set next_attempt_at = null where next_attempt_at is not null')
+        await planTick(platform)
+        await sweep(platform, { hintStaleS: 0 })
+        await drain()
+        const [active] = await query<{ count: number }>(
+          `select count(*) from provenance.source_ingest where state in ('planned', 'landing', 'landed', 'curating')`,
+        )
+        if (active?.count === 0 && (await planTick(platform)).planned.length === 0) return
+      }
+      throw new Error(`workbench: expected to settle within ${SETTLE_ROUNDS_MAX} rounds`)
+    },
+    query,
+    async close() {
+      await platform.close()
+      await simulator.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function receiveAll(platform: Platform) {
+  const all: { queue: 'land' | 'curate'; body: unknown }[] = []
+  for (const queue of ['land', 'curate'] as const) {
+    const messages = await platform.queues.receive(queue, { countMax: 32, visibilitySeconds: 300 })
+    for (const message of messages) {
+      await platform.queues.remove(queue, message)
+      all.push({ queue, body: JSON.parse(message.body ?? 'null') })
+    }
+  }
+  return all
+}
