@@ -1,8 +1,8 @@
-import type { Platform } from '../../shared/platform.ts'
 import { decodePartition } from '../../shared/curated/parquet-reader.ts'
-import { DATASETS } from '../../shared/datasets/registry.ts'
 import type { Dataset } from '../../shared/datasets/contract.ts'
+import { DATASETS } from '../../shared/datasets/registry.ts'
 import { columnOf } from '../../shared/datasets/row-batch.ts'
+import type { Platform } from '../../shared/platform.ts'
 
 /** What two runs must agree on, however they came there (L2): content, coverage, records, rejects, sums of outcomes. */
 export type LakeState = {
@@ -49,11 +49,17 @@ export async function lakeState({ db }: Platform): Promise<LakeState> {
 }
 
 /** Every curated file as readers see it, checked against what Postgres says of it; keys are counted once per file. */
-export async function readLake({ curated, db }: Platform): Promise<{ rows: number; duplicateKeys: number; wrongHashes: string[] }> {
+export async function readLake({
+  curated,
+  db,
+}: Platform): Promise<{ rows: number; duplicateKeys: number; wrongHashes: string[] }> {
   const known = new Map(
-    (await db.query<{ path: string; sha256: string }>({ name: 'lake hashes', text: 'select path, sha256 from curated.partition' })).map(
-      ({ path, sha256 }) => [path, sha256],
-    ),
+    (
+      await db.query<{ path: string; sha256: string }>({
+        name: 'lake hashes',
+        text: 'select path, sha256 from curated.partition',
+      })
+    ).map(({ path, sha256 }) => [path, sha256]),
   )
   let rows = 0
   let duplicateKeys = 0

@@ -1,0 +1,18 @@
+import { defineConfig } from 'vitest/config'
+import { SummaryReporter } from './test/support/summary-reporter.ts'
+
+export default defineConfig({
+  test: {
+    environment: 'node',
+    include: ['test/**/*.test.ts'],
+    // What needs more than five minutes is `npm run test:long`.
+    exclude: ['test/long/**', '**/fixtures/**', '**/node_modules/**'],
+    globalSetup: ['test/support/global-stack.ts'],
+    // Real servers and child processes: a process per file keeps one file's signals and exit handlers from another's.
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    reporters: ['default', new SummaryReporter()],
+  },
+})
