@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { z } from 'zod'
 import type { Dataset } from '../datasets/contract.ts'
 import type { RecordSink } from '../datasets/record-sink.ts'
+import type { HttpAnswer, HttpRequest } from '../http/client.ts'
 import type { Instant } from '../instant.ts'
 
 /** Half-open range of time `[lo, hi)`. A provider with another rule is adapted in its source file. */
@@ -17,11 +18,7 @@ export type ProviderRequest = {
 }
 
 /** One answer. `body` is what came after transfer decoding, `headers` have lower-case names. */
-export type ProviderAnswer = {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: Uint8Array
-}
+export type ProviderAnswer = HttpAnswer
 
 /** What one answer is. Only `page` goes on; each of the others has its error class in `../errors.ts`. */
 export type PageVerdict =
@@ -74,8 +71,8 @@ export type SourceSpec<Params> = {
   readonly timeframe?: (params: Params) => string
   readonly request: (params: Params, window: Window, token: string | null) => ProviderRequest
   readonly authorize: (request: ProviderRequest, credentials: Readonly<Record<string, string>>) => ProviderRequest
-  /** Classifies the answer and finds the next token. Never parses rows. */
-  readonly page: (answer: ProviderAnswer) => PageVerdict
+  /** Classifies the answer and finds the next token. Never parses rows, but sees whether they are what was asked for. */
+  readonly page: (answer: ProviderAnswer, params: Params) => PageVerdict
   /** Pure: appends each record of a stored page to `into`, as a row or as a reject. No I/O, no clock. */
   readonly records: (body: Uint8Array, params: Params, into: RecordSink) => void
 }
@@ -92,7 +89,6 @@ export type Source = Pick<
   | 'pagesMax'
   | 'bodyBytesMax'
   | 'authorize'
-  | 'page'
 > & {
   /** Parses `params`; throws zod's error where they are not this source's. */
   readonly bind: (params: unknown) => BoundSource
@@ -105,6 +101,7 @@ export type BoundSource = {
   readonly timeframe: string | undefined
   readonly consistency: Consistency
   readonly request: (window: Window, token: string | null) => ProviderRequest
+  readonly page: (answer: ProviderAnswer) => PageVerdict
   readonly records: (body: Uint8Array, into: RecordSink) => void
 }
 
@@ -119,6 +116,7 @@ export function defineSource<Params>(spec: SourceSpec<Params>): Source {
         timeframe: spec.timeframe?.(params),
         consistency: spec.consistency(params),
         request: (window, token) => spec.request(params, window, token),
+        page: (answer) => spec.page(answer, params),
         records: (body, into) => spec.records(body, params, into),
       }
     },
@@ -131,4 +129,21 @@ export function requestFingerprint(request: ProviderRequest): string {
   return createHash('sha256')
     .update(`${request.method} ${request.path}?${new URLSearchParams(query)}`)
     .digest('hex')
+}
+
+/**
+ * The request as it goes over the wire. `authorized` is what `authorize` made of `request`; the subject, the only part
+ * that a message, a hook or a log may show, is taken of `request`, which holds no secret.
+ */
+export function httpRequestOf(baseUrl: string, request: ProviderRequest, authorized: ProviderRequest): HttpRequest {
+  return {
+    url: urlOf(baseUrl, authorized),
+    subject: urlOf(baseUrl, request),
+    headers: authorized.headers ?? {},
+  }
+}
+
+function urlOf(baseUrl: string, { path, query }: ProviderRequest): string {
+  const search = new URLSearchParams(query).toString()
+  return `${baseUrl}${path}${search === '' ? '' : `?${search}`}`
 }

@@ -1,0 +1,8 @@
+import type { IoHook } from '../io-hook.ts'
+import type { HttpClient } from './client.ts'
+
+/** Passes each request through the fault seam, named by its subject. */
+export function withHook(next: HttpClient, hook: IoHook): HttpClient {
+  return (request, options) =>
+    hook({ client: 'http', action: 'get', subject: request.subject }, () => next(request, options))
+}

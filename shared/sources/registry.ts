@@ -1,0 +1,5 @@
+import { alpaca } from './alpaca/alpaca.ts'
+import type { Source } from './contract.ts'
+
+/** Every source that this build knows: one line each. */
+export const SOURCES: ReadonlyMap<string, Source> = new Map([alpaca].map((source) => [source.id, source]))
