@@ -26,7 +26,13 @@ const MIRROR_EVERY_MS = 2_000
 const EXIT = { done: 0, incomplete: 1, usage: 2, stopped: 143 } as const
 
 const stopping = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort())
+let stopped = false
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    stopped = true
+    stopping.abort()
+  })
+}
 
 process.exitCode = await main().catch(explain)
 
@@ -58,7 +64,8 @@ async function run(
   { platform, host, lost }: Application,
   { dataDir, once, logPath }: { readonly dataDir: string; readonly once: boolean; readonly logPath: string },
 ): Promise<number> {
-  const signal = AbortSignal.any([stopping.signal, lost])
+  const { signal } = stopping
+  lost.addEventListener('abort', () => stopping.abort(lost.reason))
   const { status, complete } = await catchUp({ platform, host, signal, onProgress: progress() })
   const mirror = createCuratedMirror(platform, dataDir)
   await mirror.update()
@@ -76,7 +83,7 @@ async function run(
     await mirror.update()
     await sleep(MIRROR_EVERY_MS, undefined, { signal }).catch(() => undefined)
   }
-  if (lost.aborted) throw toError(lost.reason)
+  lost.throwIfAborted()
   return EXIT.stopped
 }
 
@@ -110,7 +117,7 @@ function print(line: string): void {
 
 function explain(thrown: unknown): number {
   const error = toError(thrown)
-  if (stopping.signal.aborted) return EXIT.stopped
+  if (stopped) return EXIT.stopped
   const usage = error instanceof ConfigError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
   process.stderr.write(`${usage ? error.message : (error.stack ?? error.message)}\n`)
   return usage ? EXIT.usage : EXIT.incomplete

@@ -13,9 +13,20 @@ export function canonicalJson(value: JsonValue): string {
 
 /** A short, printable piece of an unexpected value, for error messages. */
 export function sample(value: unknown, charsMax = 200): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
+  const text = typeof value === 'string' ? value : printable(value)
   const oneLine = text.replaceAll(/\s+/g, ' ')
   return oneLine.length > charsMax ? `${oneLine.slice(0, charsMax)}…` : oneLine
+}
+
+/** Whatever a provider sent can stand here: bigints, and values too deep to be written out. */
+function printable(value: unknown): string {
+  try {
+    return (
+      JSON.stringify(value, (_key, item: unknown) => (typeof item === 'bigint' ? `${item}n` : item)) ?? String(value)
+    )
+  } catch {
+    return Object.prototype.toString.call(value)
+  }
 }
 
 /** JSON text that PostgreSQL's jsonb takes, of whatever a provider sent: no NUL, no lone surrogate, bigint as text. */

@@ -142,6 +142,8 @@ function statusOf(error: unknown): number | undefined {
 
 function translate(error: Error, what: string): Error {
   const status = statusOf(error)
+  // Neither the SDK's error nor one of the network: a mistake of ours, or a setting.
+  if (status === undefined && error.name !== 'RestError' && !('code' in error)) return error
   if (status === undefined || status >= 500 || status === 408 || status === 429) {
     return new TransientError(`${what}: storage did not answer (${error.message})`, { cause: error })
   }

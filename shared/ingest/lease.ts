@@ -14,7 +14,11 @@ returning source_ingest_id`,
 }
 
 export type Lease = {
-  /** Aborts when the lease is lost or not renewed in time (LeaseLostError), or the caller stops (CancelledError). */
+  /**
+   * Aborts when the lease is lost or not renewed in time (LeaseLostError), the caller stops (CancelledError) or the
+   * deadline passes (its own error). One controller and plain timers: on Node 20 a signal that `AbortSignal.any` makes
+   * of `AbortSignal.timeout` is collected before it fires.
+   */
   readonly signal: AbortSignal
   readonly end: () => void
 }
@@ -29,8 +33,10 @@ export function holdLease(options: {
   readonly leaseSeconds: number
   readonly stop: AbortSignal
   readonly log: Log
+  /** Ends the work by itself, with `late` as the reason. */
+  readonly deadline?: { readonly afterMs: number; readonly late: Error }
 }): Lease {
-  const { db, claim, leaseSeconds, stop, log } = options
+  const { db, claim, leaseSeconds, stop, log, deadline } = options
   const work = new AbortController()
   const ended = new AbortController()
   const lose = (why: string) =>
@@ -60,6 +66,7 @@ export function holdLease(options: {
     }
   }
   watch(performance.now())
+  const deadlineTimer = deadline && setTimeout(() => work.abort(deadline.late), deadline.afterMs).unref()
   // Rejects only when `end` aborts the sleep.
   void renew().catch(() => ended.signal.aborted)
 
@@ -68,6 +75,7 @@ export function holdLease(options: {
     end() {
       ended.abort()
       clearTimeout(watchdog)
+      clearTimeout(deadlineTimer)
       stop.removeEventListener('abort', onStop)
     },
   }

@@ -104,12 +104,11 @@ type LeasedWork<T> = Pick<WorkLimits, 'stop' | 'deadlineMs'> & {
 async function underLease<T extends Worked>(leased: LeasedWork<T>): Promise<T | Settled> {
   const { platform, claim, stop, deadlineMs, late, work } = leased
   const { db, log, settings } = platform
-  const lease = holdLease({ db, claim, leaseSeconds: settings.leaseSeconds, stop, log })
-  const deadline = AbortSignal.timeout(deadlineMs)
-  const signal = AbortSignal.any([lease.signal, deadline])
+  const deadline = { afterMs: deadlineMs, late }
+  const lease = holdLease({ db, claim, leaseSeconds: settings.leaseSeconds, stop, log, deadline })
   const startedMs = performance.now()
   try {
-    const worked = await work(signal)
+    const worked = await work(lease.signal)
     log.info(`ingest_${worked}`, {
       source_ingest_id: claim.sourceIngestId,
       epoch: claim.epoch,
@@ -119,9 +118,7 @@ async function underLease<T extends Worked>(leased: LeasedWork<T>): Promise<T | 
     return worked
   } catch (error) {
     // An abort surfaces as whatever was under way; its reason says what to do.
-    if (lease.signal.aborted) return await settle(platform, claim, lease.signal.reason)
-    if (deadline.aborted) return await settle(platform, claim, late)
-    return await settle(platform, claim, error)
+    return await settle(platform, claim, lease.signal.aborted ? lease.signal.reason : error)
   } finally {
     lease.end()
   }
