@@ -50,10 +50,10 @@ export async function startApplication(options: ApplicationOptions): Promise<App
   }
   try {
     await mkdir(dataDir, { recursive: true })
-    const { settings, lost } = await openStack(options, stops)
     const provider = await chooseProvider(process.env)
     stops.push(provider.stop)
     report(`provider    ${provider.description}`)
+    const { settings, lost } = await openStack(options, stops)
     Object.assign(process.env, settings, provider.settings, { TRIBUTARY_INSTANCE: await instanceId(dataDir) })
 
     const platform = openPlatform({ env: process.env, sink })

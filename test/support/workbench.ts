@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { type AlpacaSimulatorOptions, startAlpacaSimulator } from '../../jobs/local/providers/alpaca.ts'
 import type { Simulator } from '../../jobs/local/providers/simulator-server.ts'
 import { loadSp500 } from '../../jobs/local/providers/sp500.ts'
+import { createHttpClient, type HttpClientSettings } from '../../shared/http/client.ts'
 import { planTick } from '../../shared/ingest/plan-tick.ts'
 import { sweep } from '../../shared/ingest/sweep.ts'
-import { curate, land, type Worked } from '../../shared/ingest/work.ts'
+import { curate, land, type Worked, type WorkLimits } from '../../shared/ingest/work.ts'
 import type { IoHook } from '../../shared/io-hook.ts'
 import type { LogFields } from '../../shared/log/log.ts'
 import { openPlatform, type Platform } from '../../shared/platform.ts'
@@ -25,11 +26,22 @@ export const TWO_YEARS: StreamEntry = {
   every: '15m',
 }
 
+export type BenchProvider = {
+  readonly start: () => Promise<Simulator>
+  /** Settings of its source: where it is, and who we are. */
+  readonly settings: (url: string) => Readonly<Record<string, string>>
+}
+
 export type WorkbenchOptions = {
   readonly databaseUrl: string
   readonly storageConnectionString: string
   readonly streams?: readonly StreamEntry[]
+  /** Of Alpaca's simulator, which is the provider unless `provider` names another. */
   readonly simulator?: Partial<AlpacaSimulatorOptions>
+  readonly provider?: BenchProvider
+  /** Instead of the platform's own way of asking: shorter waits, a provider that is given up on sooner. */
+  readonly http?: Omit<HttpClientSettings, 'hook'>
+  readonly limits?: Partial<Omit<WorkLimits, 'stop'>>
   readonly hook?: IoHook
   readonly sources?: ReadonlyMap<string, Source>
   readonly env?: Readonly<Record<string, string>>
@@ -71,26 +83,28 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   const streamsFile = join(folder, 'streams.json')
   const writeStreams = (streams: readonly StreamEntry[]) => writeFile(streamsFile, JSON.stringify({ streams }))
   await writeStreams(options.streams ?? [TWO_YEARS])
-  const simulator = await startAlpacaSimulator({ series: loadSp500(), ...options.simulator })
+  const provider = options.provider ?? alpacaProvider(options.simulator)
+  const simulator = await provider.start()
   const logged: LogFields[] = []
-  const platform = openPlatform({
+  const opened = openPlatform({
     env: {
       DATABASE_URL: options.databaseUrl,
       AzureWebJobsStorage: options.storageConnectionString,
       TRIBUTARY_STREAMS: streamsFile,
-      ALPACA_BASE_URL: simulator.url,
-      ALPACA_KEY_ID: 'test-key-id',
-      ALPACA_SECRET_KEY: 'test-secret-key',
+      ...provider.settings(simulator.url),
       ...options.env,
     },
     sink: (level, line) => logged.push({ level, ...line }),
     ...(options.hook === undefined ? {} : { hook: options.hook }),
     ...(options.sources === undefined ? {} : { sources: options.sources }),
   })
+  const { http, hook } = options
+  const ownHttp = http && createHttpClient({ ...http, ...(hook && { hook }) })
+  const platform = ownHttp === undefined ? opened : { ...opened, http: ownHttp }
   await Promise.all([platform.raw.ensure(), platform.curated.ensure()])
   for (const queue of ['land', 'curate']) await platform.queues.ensure(queue)
 
-  const limits = () => ({ ...LIMITS, stop: new AbortController().signal })
+  const limits = () => ({ ...LIMITS, ...options.limits, stop: new AbortController().signal })
   const handlers = {
     land: (body: unknown) => land(platform, body, limits()),
     curate: (body: unknown) => curate(platform, body, limits()),
@@ -142,14 +156,34 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   }
 }
 
+function alpacaProvider(options: Partial<AlpacaSimulatorOptions> = {}): BenchProvider {
+  return {
+    start: () => startAlpacaSimulator({ series: loadSp500(), ...options }),
+    settings: (url) => ({
+      ALPACA_BASE_URL: url,
+      ALPACA_KEY_ID: 'test-key-id',
+      ALPACA_SECRET_KEY: 'test-secret-key',
+    }),
+  }
+}
+
 async function receiveAll(platform: Platform) {
   const all: { queue: 'land' | 'curate'; body: unknown }[] = []
   for (const queue of ['land', 'curate'] as const) {
     const messages = await platform.queues.receive(queue, { countMax: 32, visibilitySeconds: 300 })
     for (const message of messages) {
       await platform.queues.remove(queue, message)
-      all.push({ queue, body: JSON.parse(message.body ?? 'null') })
+      all.push({ queue, body: asHostGives(message.body ?? '') })
     }
   }
   return all
+}
+
+/** Parsed where it is JSON, text where not. */
+function asHostGives(body: string): unknown {
+  try {
+    return JSON.parse(body)
+  } catch {
+    return body
+  }
 }

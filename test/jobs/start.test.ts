@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DuckDBInstance } from '@duckdb/node-api'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startApplicationProcess } from '../support/application-process.ts'
+
+const STREAM = 'alpaca/bars/SPX/1d  5,105  21     2000-01-03 … 2020-04-18  nothing'
+
+describe('npm start', () => {
+  let folder = ''
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tributary-start-'))
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+  const once = async (env: Readonly<Record<string, string>> = {}, args = ['--once']) => {
+    const application = startApplicationProcess({ TRIBUTARY_DATA_DIR: join(folder, "data of O'Neill"), ...env }, args)
+    return { code: (await application.ended).code, output: application.output() }
+  }
+
+  test('publishes the 5,105 daily bars on an empty folder, and the DuckDB line that it prints reads them', async () => {
+    const { code, output } = await once()
+    expect(output).toContain(STREAM)
+    expect(output).toContain('everything that is due is published')
+    expect(code).toBe(0)
+
+    const query = /^ {2}(select .+;)$/m.exec(output)?.[1] ?? ''
+    const duckdb = await (await DuckDBInstance.create()).connect()
+    const rows = (await duckdb.runAndReadAll(query)).getRowObjectsJson()
+    expect(rows).toEqual([
+      { symbol: 'SPX', rows: '5105', first: '2000-01-03 00:00:00+00', last: '2020-04-17 00:00:00+00' },
+    ])
+    duckdb.closeSync()
+  })
+
+  test('started again it goes on from the checkpoint: no window is planned, no row is added', async () => {
+    const { code, output } = await once()
+    expect(output).toContain(STREAM)
+    expect(output).toContain('progress    5 windows published, 0 under way, 5105 rows')
+    expect(output.match(/^progress/gm)).toHaveLength(1)
+    expect(code).toBe(0)
+  })
+
+  test('keeps running without --once, answers at the status address, and ends with 143 when it is told to stop', async () => {
+    const application = startApplicationProcess({ TRIBUTARY_DATA_DIR: join(folder, "data of O'Neill") }, [])
+    await application.printed(/status +http\S+/)
+    const address = /status +(http\S+)/.exec(application.output())?.[1] ?? ''
+    const status = (await (await fetch(address)).json()) as { streams: unknown[]; alerts: unknown[] }
+    expect(status.streams).toMatchObject([
+      {
+        stream: 'alpaca/bars/SPX/1d',
+        checkpoint: '2020-04-18T00:00:00Z',
+        head: '2020-04-18T00:00:00Z',
+        rows: 5105,
+        holes: [],
+        lastError: null,
+      },
+    ])
+    expect(status.alerts).toEqual([])
+    application.child.kill('SIGTERM')
+    expect((await application.ended).code).toBe(143)
+  })
+
+  const USAGE: readonly (readonly [
+    what: string,
+    env: Readonly<Record<string, string>>,
+    args: string[],
+    output: string,
+  ])[] = [
+    ['an unknown option', {}, ['--onec'], "Unknown option '--onec'"],
+    [
+      'half a key',
+      { ALPACA_KEY_ID: 'x' },
+      ['--once'],
+      'ALPACA_KEY_ID, ALPACA_SECRET_KEY: expected both or neither, got one',
+    ],
+    [
+      'a port that is none',
+      { TRIBUTARY_PORT: '99999' },
+      ['--once'],
+      'TRIBUTARY_PORT: expected a port from 0 to 65535, got "99999"',
+    ],
+    [
+      'a log level that is none',
+      { TRIBUTARY_LOG_LEVEL: 'loud' },
+      ['--once'],
+      'TRIBUTARY_LOG_LEVEL: expected one of debug, info, warn, error, got "loud"',
+    ],
+    [
+      'a streams file that is not there',
+      { TRIBUTARY_STREAMS: 'nowhere.json' },
+      ['--once'],
+      'streams file: expected to read ',
+    ],
+  ]
+  test.each(USAGE)('ends with 2 and one clear sentence for %s', async (_what, env, args, expected) => {
+    const { code, output } = await once(env, args)
+    expect(output).toContain(expected)
+    expect(output).not.toMatch(/^ {4}at /m)
+    expect(code).toBe(2)
+  })
+
+  test('--help says what it does, its settings and its exit codes', async () => {
+    const { code, output } = await once({}, ['--help'])
+    expect(output).toMatch(/^npm start -- \[--once\] \[--help\]\n/)
+    for (const word of ['TRIBUTARY_DATA_DIR', 'ALPACA_KEY_ID', 'Exit codes']) expect(output).toContain(word)
+    expect(code).toBe(0)
+  })
+})
