@@ -69,5 +69,8 @@ export async function replacePartitionFile(
     contentType: 'application/vnd.apache.parquet',
     metadata: { sha256: file.sha256, contentsha256: file.contentSha256, blobversion: String(file.blobVersion) },
   })
-  return result.written ? result.etag : null
+  if (result.written) return result.etag
+  // Raw answers a repeated create with 403 where its writer may not overwrite; curated's writer may.
+  if (result.status === 403) throw new Error(`curated file ${path}: expected to write it, storage forbids it (403)`)
+  return null
 }

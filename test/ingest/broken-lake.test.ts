@@ -4,6 +4,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer'
 import { afterEach, describe, expect, test } from 'vitest'
 import { useTestEnvironment } from '../support/environment.ts'
 import { lakeState, readLake } from '../support/lake-state.ts'
+import { filesUnlikeTheirRaw } from '../support/rebuilt-files.ts'
 import { openWorkbench, TWO_YEARS, type Workbench } from '../support/workbench.ts'
 
 const FILE = 'dataset=bars/timeframe=1d/symbol=SPX/year=2002/part-alpaca.parquet'
@@ -97,6 +98,7 @@ describe('damage in the lake', () => {
       await bench.settle()
 
       expect((await lakeState(bench.platform)).partitions).toEqual(expected.partitions)
+      expect(await filesUnlikeTheirRaw(bench.platform)).toEqual([])
       expect(await readLake(bench.platform)).toEqual({ rows: 500, duplicateKeys: 0, wrongHashes: [] })
       const alerts = await bench.query<{ subject: string; closed: boolean; problem: string }>(
         `select subject, closed_at is not null as closed, detail ->> 'problem' as problem from ops.alert where kind = 'curated_file'`,
@@ -128,6 +130,7 @@ describe('damage in the lake', () => {
     await bench.writeStreams([TWO_YEARS])
     await bench.settle()
     expect(await readLake(bench.platform)).toEqual({ rows: 500, duplicateKeys: 0, wrongHashes: [] })
+    expect(await filesUnlikeTheirRaw(bench.platform)).toEqual([])
   })
 
   test('a rebuild that misses a raw page refuses and names it, and the damaged file stays as it is', async () => {

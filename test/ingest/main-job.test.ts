@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { useTestEnvironment } from '../support/environment.ts'
 import { lakeState, readLake } from '../support/lake-state.ts'
+import { filesUnlikeTheirRaw } from '../support/rebuilt-files.ts'
 import {
   openWorkbench,
   type StreamEntry,
@@ -40,6 +41,12 @@ describe('the main job', () => {
     expect(state.outcomes).toBe(5105)
   })
 
+  test('I3 same bytes: every file is what the raw pages of its ingests make, byte for byte', async () => {
+    const bench = await open()
+    await bench.settle()
+    expect(await filesUnlikeTheirRaw(bench.platform)).toEqual([])
+  })
+
   test('goes on from the checkpoint: a second run asks the provider nothing and changes nothing', async () => {
     const bench = await open()
     await bench.settle()
@@ -69,6 +76,7 @@ describe('the main job', () => {
     await workers[1].settle()
     expect(await lakeState(workers[0].platform)).toEqual(expected)
     expect(await readLake(workers[0].platform)).toEqual({ rows: 5100, duplicateKeys: 0, wrongHashes: [] })
+    expect(await filesUnlikeTheirRaw(workers[0].platform)).toEqual([])
   })
 
   test('I7 the provider is asked once: whatever is delivered again, each page is fetched one time', async () => {
