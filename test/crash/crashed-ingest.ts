@@ -3,7 +3,7 @@ import { expireOwnLeases } from '../../shared/ingest/sweep.ts'
 import type { IoOperation } from '../../shared/io-hook.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { createFaultyIo, type FaultKind } from '../support/faulty-io.ts'
-import { type LakeState, lakeState, readLake } from '../support/lake-state.ts'
+import { type LakeState, lakeState, outcomeCounts, readLake } from '../support/lake-state.ts'
 import { filesUnlikeTheirRaw } from '../support/rebuilt-files.ts'
 import { openWorkbench } from '../support/workbench.ts'
 
@@ -38,13 +38,14 @@ export function describeCrashes(faultsAt: (at: number) => readonly FaultKind[]):
       await second.settle()
       const result = {
         state: await lakeState(second.platform),
+        counts: await outcomeCounts(second.platform),
         lake: { ...(await readLake(second.platform)), unlikeRaw: await filesUnlikeTheirRaw(second.platform) },
       }
       await second.close()
       return { ...result, operations: io.operations }
     }
 
-    test('I1 nothing lost, I2 nothing doubled, I3 same bytes: it ends as the undisturbed run does', async () => {
+    test('I1 nothing lost, I2 nothing doubled, I3 same bytes, I6 counts add up: it ends as the undisturbed run does', async () => {
       const clean = await run()
       expect(clean.operations.length).toBeGreaterThanOrEqual(OPERATIONS_MIN)
       expect(clean.state.records).toBe(500)
@@ -62,7 +63,7 @@ export function describeCrashes(faultsAt: (at: number) => readonly FaultKind[]):
   })
 }
 
-type Result = { readonly state: LakeState; readonly lake: unknown }
+type Result = { readonly state: LakeState; readonly counts: unknown; readonly lake: unknown }
 
 function differencesOf(crashed: Result, clean: Result): readonly string[] {
   const differences: string[] = []
@@ -70,8 +71,10 @@ function differencesOf(crashed: Result, clean: Result): readonly string[] {
     const [is, was] = [JSON.stringify(crashed.state[part]), JSON.stringify(clean.state[part])]
     if (is !== was) differences.push(`${part} ${is} instead of ${was}`)
   }
-  if (JSON.stringify(crashed.lake) !== JSON.stringify(clean.lake))
-    differences.push(`lake ${JSON.stringify(crashed.lake)}`)
+  for (const part of ['counts', 'lake'] as const) {
+    const [is, was] = [JSON.stringify(crashed[part]), JSON.stringify(clean[part])]
+    if (is !== was) differences.push(`${part} ${is} instead of ${was}`)
+  }
   return differences
 }
 

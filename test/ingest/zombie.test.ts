@@ -1,27 +1,11 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Worked } from '../../shared/ingest/work.ts'
-import type { IoHook, IoOperation } from '../../shared/io-hook.ts'
+import type { IoOperation } from '../../shared/io-hook.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { lakeState, readLake } from '../support/lake-state.ts'
+import { createPause } from '../support/pause.ts'
+import { filesUnlikeTheirRaw } from '../support/rebuilt-files.ts'
 import { openWorkbench, type Workbench } from '../support/workbench.ts'
-
-/** Stops the first operation that matches until it is let go, like a process that was suspended. */
-function createPause(matches: (operation: IoOperation) => boolean) {
-  let reach: () => void = () => undefined
-  let resume: () => void = () => undefined
-  let armed = false
-  const reached = new Promise<void>((resolve) => (reach = resolve))
-  const resumed = new Promise<void>((resolve) => (resume = resolve))
-  const hook: IoHook = async (operation, run) => {
-    if (armed && matches(operation)) {
-      armed = false
-      reach()
-      await resumed
-    }
-    return run()
-  }
-  return { hook, reached, arm: () => (armed = true), resume: () => resume() }
-}
 
 const statement = (name: string) => (operation: IoOperation) => operation.subject === name
 
@@ -82,6 +66,50 @@ describe('I5 no zombie wins', () => {
       expect(await readLake(successor.platform)).toEqual({ rows: 500, duplicateKeys: 0, wrongHashes: [] })
     },
   )
+
+  test.each(MOMENTS)(
+    'a worker that wakes as it %s, while another holds the ingest in the same state, changes no row',
+    async (what, queue, matches) => {
+      const services = {
+        databaseUrl: await environment.newDatabase(),
+        storageConnectionString: environment.newStorageAccount(),
+      }
+      const pause = createPause(matches)
+      const afterClaim = createPause(
+        ({ client, action }) => client === (queue === 'land' ? 'http' : 'blob') && action === 'get',
+      )
+      const zombie = await openWorkbench({ ...services, hook: pause.hook, simulator: troubleFor(what) })
+      const successor = await openWorkbench({ ...services, hook: afterClaim.hook })
+      opened.push(zombie, successor)
+
+      const message = { v: 1, sourceIngestId: (await zombie.plan()).planned[0] }
+      if (queue === 'curate') {
+        await zombie.land(message)
+        if (what === 'fails a curation') await breakRaw(successor)
+      }
+      pause.arm()
+      const sleeping: Promise<Worked> = zombie[queue](message)
+      await pause.reached
+
+      await successor.query(`update provenance.source_ingest set lease_expires_at = now() - interval '1 second'`)
+      await mend(successor)
+      await successor.sweep()
+      afterClaim.arm()
+      const working: Promise<Worked> = successor[queue](message)
+      await afterClaim.reached
+      const rows = await rowsOf(successor)
+
+      pause.resume()
+      expect(await sleeping).toBe('lease-lost')
+      expect(await rowsOf(successor)).toEqual(rows)
+
+      afterClaim.resume()
+      expect(await working).toBe(queue === 'land' ? 'landed' : 'published')
+      await successor.settle()
+      expect(await readLake(successor.platform)).toEqual({ rows: 500, duplicateKeys: 0, wrongHashes: [] })
+      expect(await filesUnlikeTheirRaw(successor.platform)).toEqual([])
+    },
+  )
 })
 
 /** The zombie's own provider asks for a longer pause than it may wait. */
@@ -103,4 +131,19 @@ async function filesOf({ platform }: Workbench): Promise<readonly string[]> {
   const files: string[] = []
   for await (const { path, etag } of platform.curated.list('')) files.push(`${path} ${etag}`)
   return files
+}
+
+/** Every row that an ingest's worker may write. */
+async function rowsOf({ query }: Workbench): Promise<readonly unknown[]> {
+  const tables = [
+    'provenance.source_ingest',
+    'provenance.raw_page',
+    'provenance.reject',
+    'ingest.stream',
+    'curated.partition',
+    'curated.partition_ingest',
+  ]
+  const rows: unknown[] = []
+  for (const table of tables) rows.push(await query(`select '${table}' as table, t.* from ${table} t order by t::text`))
+  return rows
 }

@@ -48,6 +48,17 @@ export async function lakeState({ db }: Platform): Promise<LakeState> {
   }
 }
 
+/** What became of the records, by outcome: a retry gives the same counts. */
+export async function outcomeCounts({ db }: Platform): Promise<Readonly<Record<string, number>>> {
+  const [counts] = await db.query<Record<string, number>>({
+    name: 'outcome counts',
+    text: `select sum(inserted)::bigint as inserted, sum(updated)::bigint as updated, sum(unchanged)::bigint as unchanged,
+                  sum(superseded)::bigint as superseded, sum(rejected)::bigint as rejected, sum(outside)::bigint as outside
+             from provenance.source_ingest where state in ('published', 'empty')`,
+  })
+  return counts ?? {}
+}
+
 /** Every curated file as readers see it, checked against what Postgres says of it; keys are counted once per file. */
 export async function readLake({
   curated,
