@@ -1,10 +1,10 @@
 import type { BlobContainer } from '../azure/blobs.ts'
 import type { Dataset } from '../datasets/contract.ts'
 import type { RowBatch } from '../datasets/row-batch.ts'
-import { toError } from '../errors.ts'
+import { OutdatedError, toError } from '../errors.ts'
 import { sha256Hex } from '../sha256.ts'
 import { contentSha256 } from './content-hash.ts'
-import { decodePartition } from './parquet-reader.ts'
+import { decodePartition, partitionVersions } from './parquet-reader.ts'
 import { encodePartition } from './parquet-writer.ts'
 
 /** What stands at a partition's path. */
@@ -20,6 +20,8 @@ export type PartitionFile =
       readonly rows: RowBatch
       readonly bytes: number
     }
+  /** Of an older contract: its columns are others, so it is rebuilt from raw without being read. */
+  | { readonly kind: 'older'; readonly etag: string; readonly blobVersion: number; readonly sha256: string }
   /** Not a file that we wrote: damaged, replaced by hand, of another schema. It is rebuilt from raw. */
   | { readonly kind: 'broken'; readonly etag: string; readonly blobVersion: number; readonly problem: string }
 
@@ -30,6 +32,7 @@ export type EncodedPartition = {
   readonly contentSha256: string
 }
 
+/** Throws OutdatedError where the file is of a newer contract than this worker knows. */
 export async function readPartitionFile(
   curated: BlobContainer,
   dataset: Dataset,
@@ -44,9 +47,12 @@ export async function readPartitionFile(
     if (blob.metadata.sha256 !== sha256) {
       throw new Error(`expected sha256 ${blob.metadata.sha256 ?? 'in its metadata'}, got ${sha256}`)
     }
+    const { contractVersion } = partitionVersions({ dataset, bytes: blob.body })
+    if (contractVersion < dataset.contractVersion) return { kind: 'older', etag: blob.etag, blobVersion, sha256 }
     const decoded = decodePartition({ dataset, bytes: blob.body })
     return { kind: 'file', etag: blob.etag, blobVersion, sha256, bytes: blob.body.byteLength, ...decoded }
   } catch (error) {
+    if (error instanceof OutdatedError) throw error
     const problem = `curated file ${path}: ${toError(error).message}`
     return { kind: 'broken', etag: blob.etag, blobVersion, problem }
   }

@@ -6,6 +6,11 @@ export const TIMEFRAMES = ['1m', '5m', '15m', '1h', '1d'] as const
 export type Timeframe = (typeof TIMEFRAMES)[number]
 
 const finite = z.number()
+// A lone surrogate has no UTF-8 form: two keys that differ in memory would be one in the file.
+const text = z
+  .string()
+  .min(1)
+  .refine((value) => value.isWellFormed())
 
 /** OHLC bars as the vendor gave them, ADR-002's canonical schema and what its readers asked for beside it. */
 export const bars = defineDataset({
@@ -26,7 +31,7 @@ export const bars = defineDataset({
     { name: 'close', type: 'double', nullable: false, description: 'last price', unit: 'quote currency' },
     { name: 'volume', type: 'double', nullable: true, description: 'traded quantity; null where there is none' },
     { name: 'symbol', type: 'string', nullable: false, description: "the stream's subject" },
-    { name: 'timeframe', type: 'string', nullable: false, description: '1m, 5m, 15m, 1h or 1d' },
+    { name: 'timeframe', type: 'string', nullable: false, description: 'length of the bar', oneOf: TIMEFRAMES },
     { name: 'source', type: 'string', nullable: false, description: 'provider of the bar' },
     { name: 'adjustment', type: 'string', nullable: false, description: 'raw unless the vendor cannot' },
     { name: 'trade_count', type: 'int64', nullable: true, description: 'number of trades' },
@@ -36,18 +41,18 @@ export const bars = defineDataset({
   eventTime: 'ts',
   partitionBy: ({ timeframe }) => (timeframe === '1d' ? 'year' : 'month'),
   row: z.object({
-    ts: z.bigint(),
+    ts: z.int64(),
     session_date: z.int32(),
     open: finite,
     high: finite,
     low: finite,
     close: finite,
     volume: finite.nullable(),
-    symbol: z.string().min(1),
+    symbol: text,
     timeframe: z.enum(TIMEFRAMES),
-    source: z.string().min(1),
-    adjustment: z.string().min(1),
-    trade_count: z.bigint().nullable(),
+    source: text,
+    adjustment: text,
+    trade_count: z.int64().nullable(),
     vwap: finite.nullable(),
   }),
 })

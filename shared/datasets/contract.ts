@@ -22,6 +22,8 @@ export type Column = {
   readonly description: string
   /** Unit of the values where the type does not say it. */
   readonly unit?: string
+  /** Of a string column: the only values there are. */
+  readonly oneOf?: readonly string[]
 }
 
 export type Granularity = 'year' | 'month'
@@ -64,8 +66,10 @@ export function defineDataset(dataset: Dataset): Dataset {
   const byName = new Map(dataset.columns.map((column) => [column.name, column]))
   if (byName.size !== dataset.columns.length) throw new Error(`dataset ${dataset.name}: a column name is used twice`)
   for (const name of dataset.key) {
-    if (byName.get(name)?.nullable !== false) {
-      throw new Error(`dataset ${dataset.name}: key column ${name} must exist and be required`)
+    const column = byName.get(name)
+    // Doubles have values that are equal and differ in bits, so they identify nothing.
+    if (column?.nullable !== false || column.type === 'double') {
+      throw new Error(`dataset ${dataset.name}: key column ${name} must exist, be required and be no double`)
     }
   }
   const eventTime = byName.get(dataset.eventTime)

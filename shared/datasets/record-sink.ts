@@ -115,7 +115,10 @@ export function checkValue(column: Column, value: unknown): Violation | undefine
       return value >= INT64_MIN && value <= INT64_MAX ? undefined : outOfRange(column, 'a 64-bit number', value)
     case 'string':
       if (typeof value !== 'string') return wrongType(column, 'a string', value)
-      return value === '' ? { code: 'missing', detail: `${column.name}: expected text, got ""` } : undefined
+      if (value === '') return { code: 'missing', detail: `${column.name}: expected text, got ""` }
+      if (!value.isWellFormed()) return outOfRange(column, 'well-formed text', JSON.stringify(value))
+      if (column.oneOf === undefined || column.oneOf.includes(value)) return undefined
+      return outOfRange(column, `one of ${column.oneOf.join(', ')}`, sample(value, 60))
   }
 }
 
@@ -124,6 +127,6 @@ function wrongType(column: Column, expected: string, value: unknown): Violation 
   return { code: 'wrong_type', detail: `${column.name}: expected ${expected}, got ${came}` }
 }
 
-function outOfRange(column: Column, expected: string, value: number | bigint): Violation {
+function outOfRange(column: Column, expected: string, value: number | bigint | string): Violation {
   return { code: 'out_of_range', detail: `${column.name}: expected ${expected}, got ${value}` }
 }

@@ -11,7 +11,7 @@ import { type StreamPlace, splitByPartition } from '../curated/partition-path.ts
 import type { Dataset } from '../datasets/contract.ts'
 import { columnOf, type RowBatch } from '../datasets/row-batch.ts'
 import { OutdatedError, TransientError } from '../errors.ts'
-import { closeAlert, openAlert } from '../ops/alerts.ts'
+import { openAlert } from '../ops/alerts.ts'
 import type { Platform } from '../platform.ts'
 import type { BoundSource } from '../sources/contract.ts'
 import type { CurateClaim } from './claim.ts'
@@ -76,26 +76,21 @@ async function tryWrite(write: PartitionWrite): Promise<WrittenPartition | null>
   const blobVersion = Math.max(known, listing.blobVersion) + 1
   const etag = await replacePartitionFile(platform.curated, path, file, { ...encoded, blobVersion })
   if (etag === null) return null
-  if (file.kind === 'broken') await closeAlert(platform.db, 'curated_file', path)
   return describe(write, rows, encoded, { etag, blobVersion })
 }
 
-function isMergeable(file: PartitionFile, { dataset, transformVersion }: PartitionWrite): boolean {
-  if (file.kind !== 'file') return file.kind === 'absent'
-  return file.transformVersion === transformVersion && file.contractVersion === dataset.contractVersion
+function isMergeable(file: PartitionFile, { transformVersion }: PartitionWrite): boolean {
+  return file.kind === 'absent' || (file.kind === 'file' && file.transformVersion === transformVersion)
 }
 
-function refuseNewer(
-  file: PartitionFile & { kind: 'file' },
-  { dataset, path, transformVersion }: PartitionWrite,
-): void {
-  if (file.transformVersion > transformVersion || file.contractVersion > dataset.contractVersion) {
-    throw new OutdatedError(
-      `curated file ${path}: expected at most transform version ${transformVersion} and contract version ${dataset.contractVersion}, got ${file.transformVersion} and ${file.contractVersion}`,
-    )
-  }
+function refuseNewer({ transformVersion: found }: { readonly transformVersion: number }, write: PartitionWrite): void {
+  if (found <= write.transformVersion) return
+  throw new OutdatedError(
+    `curated file ${write.path}: expected at most transform version ${write.transformVersion}, got ${found}`,
+  )
 }
 
+/** The sweep closes the alert once the partition has been published again. */
 async function reportBroken({ platform, claim, path }: PartitionWrite, problem: string): Promise<void> {
   platform.log.error('curated_file_broken', { source_ingest_id: claim.sourceIngestId, path, problem })
   await openAlert(platform.db, { kind: 'curated_file', severity: 'critical', subject: path, detail: { problem } })

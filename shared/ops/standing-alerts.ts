@@ -12,6 +12,9 @@ const STANDING_KINDS = [
   'failed_run',
 ]
 
+// As everywhere else: jsonb's own spelling has an offset.
+const rfc3339 = (instant: string) => `to_char(${instant} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`
+
 const HOLE_HOURS = 24
 const INTERVALS_WITHOUT_PUBLISH = 3
 
@@ -34,16 +37,16 @@ with stream as (
                                              'error', max(error_summary)) as detail
     from unfinished where state in ('failed', 'quarantined') group by state, name
   union all
-  select 'hole', 'warning', name, jsonb_build_object('windows', count(*), 'since', min(planned_at))
+  select 'hole', 'warning', name, jsonb_build_object('windows', count(*), 'since', ${rfc3339('min(planned_at)')})
     from unfinished where planned_at < now() - interval '${HOLE_HOURS} hours' group by name
   union all
   select 'auth', 'critical', name, jsonb_build_object('reason', paused_reason)
     from stream where paused and paused_reason like 'auth:%'
   union all
-  select 'freshness', 'warning', name, jsonb_build_object('head', head, 'sla_seconds', freshness_sla_s)
+  select 'freshness', 'warning', name, jsonb_build_object('head', ${rfc3339('head')}, 'sla_seconds', freshness_sla_s)
     from stream where live and now() - head > make_interval(secs => freshness_sla_s)
   union all
-  select 'no_publish', 'warning', name, jsonb_build_object('head', head)
+  select 'no_publish', 'warning', name, jsonb_build_object('head', ${rfc3339('head')})
     from stream
    where live and now() - head > make_interval(secs => settle_lag_s + granularity_s + ${INTERVALS_WITHOUT_PUBLISH} * interval_s)
      and now() - created_at > make_interval(secs => ${INTERVALS_WITHOUT_PUBLISH} * interval_s)
@@ -75,7 +78,17 @@ update ops.alert set closed_at = now()
  where closed_at is null and kind in ('bad_message', 'poison_message') and last_seen_at < now() - interval '1 day'`,
 }
 
+// Whoever publishes a partition has read the file it replaced: a damaged one was made again from raw.
+const CLOSE_MENDED: Statement = {
+  name: 'close_mended_file_alerts',
+  text: `
+update ops.alert a set closed_at = now()
+  from curated.partition p
+ where a.closed_at is null and a.kind = 'curated_file' and p.path = a.subject and p.updated_at > a.last_seen_at`,
+}
+
 export async function reconcileAlerts(db: Queryable): Promise<void> {
   await db.query(RECONCILE, [STANDING_KINDS])
+  await db.query(CLOSE_MENDED)
   await db.query(CLOSE_QUIET)
 }

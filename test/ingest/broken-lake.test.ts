@@ -100,6 +100,7 @@ describe('damage in the lake', () => {
       expect((await lakeState(bench.platform)).partitions).toEqual(expected.partitions)
       expect(await filesUnlikeTheirRaw(bench.platform)).toEqual([])
       expect(await readLake(bench.platform)).toEqual({ rows: 500, duplicateKeys: 0, wrongHashes: [] })
+      await bench.sweep()
       const alerts = await bench.query<{ subject: string; closed: boolean; problem: string }>(
         `select subject, closed_at is not null as closed, detail ->> 'problem' as problem from ops.alert where kind = 'curated_file'`,
       )

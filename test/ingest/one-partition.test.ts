@@ -11,6 +11,7 @@ const QUARTERS = ['2001-01-01', '2001-04-01', '2001-07-01', '2001-10-01', '2002-
 
 const isPut = ({ action, subject }: IoOperation) => action === 'put' && subject.startsWith('curated/')
 const isList = ({ subject }: IoOperation) => subject === 'list_in_partition'
+const isPublish = ({ subject }: IoOperation) => subject === 'publish_ingest'
 
 describe('I2 nothing doubled: ingests that meet in one partition', () => {
   const environment = useTestEnvironment()
@@ -41,6 +42,7 @@ describe('I2 nothing doubled: ingests that meet in one partition', () => {
   const MOMENTS = [
     ['about to write the file', isPut],
     ['about to be listed for it', isList],
+    ['about to publish what it wrote', isPublish],
   ] as const
   const FILES = [
     ['a file that is not there yet', 0],
