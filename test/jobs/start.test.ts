@@ -20,7 +20,9 @@ describe('npm start', () => {
 
   test('publishes the 5,105 daily bars on an empty folder, and the DuckDB line that it prints reads them', async () => {
     const { code, output } = await once()
-    expect(output).toContain('functions   curate, land, plan-ingests, quarantine-land, quarantine-curate, status, sweep')
+    expect(output).toContain(
+      'functions   curate, land, plan-ingests, quarantine-land, quarantine-curate, status, sweep',
+    )
     expect(output).toContain(STREAM)
     expect(output).toContain('everything that is due is published')
     expect(code).toBe(0)
