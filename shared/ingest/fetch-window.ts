@@ -24,7 +24,7 @@ import {
 } from '../sources/contract.ts'
 import type { Claim } from './claim.ts'
 import { markLanded } from './landed.ts'
-import { WindowTooLargeError } from './split.ts'
+import { QuotaGoneError, WindowTooLargeError } from './split.ts'
 
 /** Waiting in place is billed in a function: longer waits are for the database to remember. */
 const THROTTLE_WAIT_MS_DEFAULT = 1_000
@@ -71,10 +71,17 @@ export async function fetchWindow(
     bound: source.bind(claim.params),
     window: { lo: claim.lo, hi: claim.hi },
   }
+  const asked = new Set<string>()
   let token: string | null = null
   for (let pageNo = 0; pageNo < source.pagesMax; pageNo++) {
     const next: string | null = await fetchPage(fetch, pageNo, token)
     if (next === null) return markLanded(platform.db, claim)
+    if (asked.has(next)) {
+      throw new ContractError(
+        `page ${pageNo} of ingest ${claim.sourceIngestId}: expected another page token, got one that was asked with before`,
+      )
+    }
+    asked.add(next)
     token = next
   }
   throw new WindowTooLargeError(
@@ -115,12 +122,7 @@ async function fetchPage(fetch: Fetch, pageNo: number, token: string | null): Pr
   if (!recorded)
     throw new LeaseLostError(`page ${pageNo} of ingest ${claim.sourceIngestId}: epoch ${claim.epoch} is no longer mine`)
   fetch.signal.throwIfAborted()
-  if (verdict.kind !== 'page') throw errorOf(verdict, `page ${pageNo} of ingest ${claim.sourceIngestId}`)
-  if (verdict.next !== null && verdict.next === token) {
-    throw new ContractError(
-      `page ${pageNo} of ingest ${claim.sourceIngestId}: expected another page token, got the one it was asked with`,
-    )
-  }
+  if (verdict.kind !== 'page') throw errorOf(verdict, `page ${pageNo} of ingest ${claim.sourceIngestId}`, pageNo)
   return verdict.next
 }
 
@@ -130,7 +132,7 @@ async function askPatiently(fetch: Fetch, request: ProviderRequest, pageNo: numb
   let waitedMs = 0
   const pause = async (waitMs: number, why: string) => {
     if (waitedMs + waitMs > fetch.waitMsMax) {
-      throw new ThrottledError(`page ${pageNo} of ingest ${claim.sourceIngestId}: ${why}`, { retryAfterMs: waitMs })
+      throw throttled(`page ${pageNo} of ingest ${claim.sourceIngestId}: ${why}`, pageNo, waitMs)
     }
     waitedMs += waitMs
     await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted())
@@ -150,7 +152,7 @@ async function askPatiently(fetch: Fetch, request: ProviderRequest, pageNo: numb
     const verdict = bound.page(answer)
     const place = `page ${pageNo} of ingest ${claim.sourceIngestId}`
     if (verdict.kind === 'page') throw new ContractError(`${place}: expected status 2xx, got ${answer.status}`)
-    if (verdict.kind !== 'throttled') throw errorOf(verdict, place)
+    if (verdict.kind !== 'throttled') throw errorOf(verdict, place, pageNo)
     const retryAfterMs = await blockBudget(fetch, verdict.retryAfterMs)
     await pause(retryAfterMs, `${source.id} asked for a pause of ${retryAfterMs} ms (${verdict.detail})`)
   }
@@ -163,16 +165,19 @@ async function blockBudget({ platform, source }: Fetch, retryAfterMs: number | n
   return forMs
 }
 
-function errorOf(verdict: Exclude<PageVerdict, { kind: 'page' }>, place: string): Error {
+/** Before its first page the ingest only waits; in the middle of its chain it would begin again. */
+function throttled(message: string, pageNo: number, retryAfterMs: number): ThrottledError {
+  return pageNo === 0 ? new ThrottledError(message, { retryAfterMs }) : new QuotaGoneError(message, { retryAfterMs })
+}
+
+function errorOf(verdict: Exclude<PageVerdict, { kind: 'page' }>, place: string, pageNo: number): Error {
   switch (verdict.kind) {
     case 'auth':
       return new AuthError(`${place}: ${verdict.detail}`)
     case 'unavailable':
       return new TransientError(`${place}: ${verdict.detail}`)
     case 'throttled':
-      return new ThrottledError(`${place}: ${verdict.detail}`, {
-        retryAfterMs: verdict.retryAfterMs ?? THROTTLE_WAIT_MS_DEFAULT,
-      })
+      return throttled(`${place}: ${verdict.detail}`, pageNo, verdict.retryAfterMs ?? THROTTLE_WAIT_MS_DEFAULT)
     case 'refused':
       return new PermanentError(`${place}: ${verdict.detail}`)
     case 'broken':

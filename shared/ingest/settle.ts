@@ -10,10 +10,11 @@ import {
   ThrottledError,
   toError,
 } from '../errors.ts'
+import { createRedact } from '../log/redact.ts'
 import type { Platform } from '../platform.ts'
 import type { Statement } from '../postgres/database.ts'
 import type { Claim } from './claim.ts'
-import { splitWindow, WindowTooLargeError } from './split.ts'
+import { QuotaGoneError, splitWindow, WindowTooLargeError } from './split.ts'
 import { type Event, nextState } from './state-machine.ts'
 
 /** What became of an ingest whose work threw. */
@@ -39,11 +40,13 @@ update provenance.source_ingest i
 returning i.state`,
 }
 
+// An attempt that does not count does not start the time after which a quarantine is due either.
 const GIVE_BACK: Statement = {
   name: 'give_back_ingest',
   text: `
 update provenance.source_ingest i
    set state = ${nextState('i', 'retry')}, attempts = greatest(i.attempts - 1, 0),
+       attempting_since = case when i.attempts > 1 then i.attempting_since end,
        next_attempt_at = now() + make_interval(secs => $5::float8),
        claimed_by = null, lease_expires_at = null, queued_at = null, error_class = $3::text, error_summary = $4::text
  where i.source_ingest_id = $1::uuid and i.epoch = $2::int and ${nextState('i', 'retry')} is not null
@@ -57,6 +60,7 @@ update provenance.source_ingest i
    set state = ${nextState('i', event)}, finished_at = now(), next_attempt_at = null,
        claimed_by = null, lease_expires_at = null, error_class = $3::text, error_summary = $4::text
  where i.source_ingest_id = $1::uuid and i.epoch = $2::int and i.state in ('landing', 'curating')
+   and ${nextState('i', event)} is not null
 returning i.state`,
 })
 const FAIL = end('fail')
@@ -100,7 +104,7 @@ export async function settle(platform: Platform, claim: Claim, thrown: unknown):
 
 async function record(platform: Platform, claim: Claim, error: Error): Promise<Settled> {
   const { db, settings } = platform
-  const summary = error.message.slice(0, ERROR_CHARS_MAX)
+  const summary = summaryOf(error, settings.secrets)
   const values = [claim.sourceIngestId, claim.epoch, error.name, summary] as const
   const update = async (statement: Statement, settled: Settled, ...more: readonly unknown[]): Promise<Settled> => {
     const [row] = await db.query<{ state: string }>(statement, [...values, ...more])
@@ -108,21 +112,30 @@ async function record(platform: Platform, claim: Claim, error: Error): Promise<S
     return row.state === 'quarantined' ? 'quarantined' : settled
   }
   const giveBack = (waitS: number) => update(GIVE_BACK, 'given-back', waitS)
+  const split = async () => (await db.transaction((tx) => splitWindow(tx, claim, summary))).length > 0
 
   if (error instanceof CancelledError) return giveBack(0)
+  if (error instanceof QuotaGoneError && (await split())) return 'split'
   if (error instanceof ThrottledError) return giveBack(error.retryAfterMs / 1000)
   if (error instanceof OutdatedError) return giveBack(OUTDATED_WAIT_S)
   if (error instanceof ConfigError) return giveBack(CONFIG_WAIT_S)
   if (error instanceof AuthError) {
-    await db.query(PAUSE_STREAM, [claim.streamId, `auth: ${summary}`])
-    return giveBack(0)
+    const settled = await giveBack(0)
+    // Given back first: who no longer holds the ingest has nothing to say about its stream.
+    if (settled === 'given-back') await db.query(PAUSE_STREAM, [claim.streamId, `auth: ${summary}`])
+    return settled
   }
   if (error instanceof WindowTooLargeError) {
-    const halves = await db.transaction((tx) => splitWindow(tx, claim, summary))
     // One granule that is too large cannot be split: a person must look.
-    return halves.length > 0 ? 'split' : update(QUARANTINE, 'quarantined')
+    return (await split()) ? 'split' : update(QUARANTINE, 'quarantined')
   }
   if (error instanceof ContractError) return update(QUARANTINE, 'quarantined')
   if (error instanceof PermanentError) return update(FAIL, 'failed')
   return update(RETRY, 'retry', settings.quarantineAttempts, settings.quarantineSeconds)
+}
+
+/** Providers choose some of these words: they may quote our key, and PostgreSQL's text takes no NUL. */
+function summaryOf({ message }: Error, secrets: readonly string[]): string {
+  const shown = String(createRedact(secrets)(message))
+  return shown.replaceAll('\u0000', '\uFFFD').slice(0, ERROR_CHARS_MAX).toWellFormed()
 }

@@ -1,4 +1,5 @@
 import { v7 as uuidv7 } from 'uuid'
+import { ThrottledError } from '../errors.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'
 import type { Claim } from './claim.ts'
 import { nextState } from './state-machine.ts'
@@ -7,6 +8,9 @@ import { nextState } from './state-machine.ts'
 export class WindowTooLargeError extends Error {
   override readonly name = 'WindowTooLargeError'
 }
+
+/** The quota was gone in the middle of a chain, which starts anew with every attempt: halves need less of it at once. */
+export class QuotaGoneError extends ThrottledError {}
 
 // Parent first: its window is free before the halves take it. The middle lies on the stream's granularity.
 const SPLIT: Statement = {

@@ -1,3 +1,4 @@
+import { storableJson } from '../json.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'
 
 export type AlertSeverity = 'warning' | 'critical'
@@ -25,7 +26,7 @@ const CLOSE: Statement = {
 }
 
 export async function openAlert(db: Queryable, { kind, severity, subject, detail }: Alert): Promise<void> {
-  await db.query(OPEN, [kind, severity, subject, JSON.stringify(detail)])
+  await db.query(OPEN, [kind, severity, subject, storableJson(detail)])
 }
 
 export async function closeAlert(db: Queryable, kind: string, subject: string): Promise<void> {

@@ -11,6 +11,7 @@ import { curate, land, type Worked, type WorkLimits } from '../../shared/ingest/
 import type { IoHook } from '../../shared/io-hook.ts'
 import type { LogFields } from '../../shared/log/log.ts'
 import { openPlatform, type Platform } from '../../shared/platform.ts'
+import { sha256Hex } from '../../shared/sha256.ts'
 import type { Source } from '../../shared/sources/contract.ts'
 
 /** A stream of `streams.json`, as a person writes it. */
@@ -110,7 +111,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     curate: (body: unknown) => curate(platform, body, limits()),
   }
   const query = <Row>(text: string, values: readonly unknown[] = []) =>
-    platform.db.query<Row>({ name: `test ${text}`.slice(0, 60) + text.length, text }, values)
+    platform.db.query<Row>({ name: `test ${sha256Hex(text)}`.slice(0, 60), text }, values)
 
   const drain = async ({ twice = false, order = (items) => items, atOnce = 1 }: DrainOptions = {}) => {
     const worked: Worked[] = []

@@ -35,14 +35,19 @@ const ADJUSTMENTS = ['raw', 'split', 'dividend', 'all']
 const PARAMETERS = ['symbols', 'timeframe', 'start', 'end', 'limit', 'adjustment', 'feed', 'sort', 'asof', 'currency']
 const DAY_S = 86_400
 
-export type QueryDefaults = { readonly nowS: number; readonly pageRecordsMax: number }
+export type QueryDefaults = {
+  readonly nowS: number
+  readonly pageRecordsMax: number
+  /** Symbols that are traded here are valid, however odd they look. */
+  readonly isListed: (symbol: string) => boolean
+}
 
 export function parseBarsQuery(query: Readonly<Record<string, string>>, defaults: QueryDefaults): BarsQuery {
   const { page_token: token, ...rest } = query
   const unknown = Object.keys(rest).filter((name) => !PARAMETERS.includes(name))
   if (unknown.length > 0) throw new BadQueryError(`unexpected query parameter(s): ${unknown.join(', ')}`)
   const symbols = (rest.symbols ?? '').split(',')
-  const invalid = symbols.find((symbol) => !/^[A-Z0-9./^:=-]{1,32}$/.test(symbol))
+  const invalid = symbols.find((symbol) => !defaults.isListed(symbol) && !/^[A-Z0-9./^:=-]{1,32}$/.test(symbol))
   if (invalid !== undefined) throw new BadQueryError(`invalid symbol: ${invalid}`)
   const timeframe = TIMEFRAMES[rest.timeframe ?? '']
   if (timeframe === undefined) throw new BadQueryError(`invalid timeframe: ${rest.timeframe ?? ''}`)

@@ -16,11 +16,18 @@ export type AlpacaLimits = {
   readonly requestsPerMinute: number
   /** Largest `limit`; 10,000. */
   readonly pageRecordsMax: number
+  /** Bars on one page at most, whatever `limit` asks for: Alpaca's pages may be short. */
+  readonly pageRecordsGiven: number
   /** The free plan refuses the newest part of SIP history, ms; 15 minutes. */
   readonly recentSipMs: number
 }
 
-const DOCUMENTED_LIMITS: AlpacaLimits = { requestsPerMinute: 200, pageRecordsMax: 10_000, recentSipMs: 900_000 }
+const DOCUMENTED_LIMITS: AlpacaLimits = {
+  requestsPerMinute: 200,
+  pageRecordsMax: 10_000,
+  pageRecordsGiven: 10_000,
+  recentSipMs: 900_000,
+}
 
 export type AlpacaSimulatorOptions = {
   readonly port?: number
@@ -81,7 +88,8 @@ function respondTo(
   try {
     const nowMs = market.now()
     const { pageRecordsMax, recentSipMs } = market.limits
-    const asked = parseBarsQuery(query, { nowS: nowMs / 1000, pageRecordsMax })
+    const isListed = (symbol: string) => market.series.has(symbol)
+    const asked = parseBarsQuery(query, { nowS: nowMs / 1000, pageRecordsMax, isListed })
     if (asked.feed === 'sip' && asked.endS * 1000 > nowMs - recentSipMs) {
       return errorAnswer(403, 'subscription does not permit querying recent SIP data')
     }
@@ -104,11 +112,12 @@ function barsBody(market: Market, query: BarsQuery, { fault, count }: Spoiling):
   }
   const bars: Record<string, MutableRecord[]> = {}
   const wireBar = createWireBar()
+  const givenMax = Math.min(query.limit, market.limits.pageRecordsGiven)
   let given = 0
   let last: { symbol: string; atS: number } | undefined
   let next: string | null = null
   for (const { symbol, bar } of barsAfter(market, query, fault?.kind === 'duplicate-row')) {
-    if (given === query.limit) {
+    if (given === givenMax) {
       next = last === undefined ? null : formatToken(query, last.symbol, last.atS)
       break
     }

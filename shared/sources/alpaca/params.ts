@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { TIMEFRAMES, type Timeframe } from '../../datasets/bars.ts'
+import { sample } from '../../json.ts'
 
 export type TimeframeFacts = {
   /** How Alpaca spells it. */
@@ -18,7 +19,10 @@ export const TIMEFRAME_FACTS: Readonly<Record<Timeframe, TimeframeFacts>> = {
   '1d': { wire: '1Day', seconds: 86_400, maxWindowDays: 1_826 },
 }
 
-const symbol = z.string().regex(/^[^\s,\p{C}]{1,32}$/u, 'expected 1 to 32 printable characters without space or comma')
+const symbol = z.string().regex(/^[^\s,\p{C}]{1,32}$/u, {
+  error: ({ input }) =>
+    `expected 1 to 32 printable characters without space or comma, got ${sample(JSON.stringify(input), 60)}`,
+})
 
 export const alpacaParams = z.strictObject({
   symbol,
