@@ -5,6 +5,11 @@ export const MICROS_PER_MS = 1_000n
 export const MICROS_PER_SECOND = 1_000_000n
 export const MICROS_PER_DAY = 86_400_000_000n
 
+/** 0000-01-01T00:00:00Z */
+const INSTANT_MIN = -719_528n * MICROS_PER_DAY
+/** 9999-12-31T23:59:59.999999Z */
+const INSTANT_MAX = 2_932_897n * MICROS_PER_DAY - 1n
+
 // Fixed-width RFC 3339: four-digit years, upper-case T, up to nine fractional digits, Z or a numeric offset.
 const ISO = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d(?::?\d\d)?)$/
 
@@ -18,15 +23,22 @@ export function parseInstant(text: string): Instant | undefined {
   const [, year = '', month = '', day = '', hour = '', minute = '', second = '', fraction = '', zone = ''] = match
   const date = parseDate(`${year}-${month}-${day}`)
   if (date === undefined || Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined
-  const seconds = BigInt(Number(hour) * 3600 + Number(minute) * 60 + Number(second) - offsetSeconds(zone))
+  const offset = offsetSeconds(zone)
+  if (offset === undefined) return undefined
+  const seconds = BigInt(Number(hour) * 3600 + Number(minute) * 60 + Number(second) - offset)
   const micros = BigInt(fraction.slice(0, 6).padEnd(6, '0'))
-  return BigInt(date) * MICROS_PER_DAY + seconds * MICROS_PER_SECOND + micros
+  const instant = BigInt(date) * MICROS_PER_DAY + seconds * MICROS_PER_SECOND + micros
+  // An offset may lead out of the years that can be written.
+  return instant >= INSTANT_MIN && instant <= INSTANT_MAX ? instant : undefined
 }
 
-function offsetSeconds(zone: string): number {
+function offsetSeconds(zone: string): number | undefined {
   if (zone === 'Z') return 0
   const digits = zone.slice(1).replace(':', '').padEnd(4, '0')
-  const seconds = Number(digits.slice(0, 2)) * 3600 + Number(digits.slice(2)) * 60
+  const hours = Number(digits.slice(0, 2))
+  const minutes = Number(digits.slice(2))
+  if (hours > 23 || minutes > 59) return undefined
+  const seconds = hours * 3600 + minutes * 60
   return zone.startsWith('-') ? -seconds : seconds
 }
 
@@ -37,19 +49,26 @@ export function parseDate(text: string): number | undefined {
   const date = new Date(0)
   date.setUTCFullYear(Number(match[1]), Number(match[2]) - 1, Number(match[3]))
   const days = date.getTime() / 86_400_000
-  return formatDate(days) === text ? days : undefined
+  return date.toISOString().slice(0, 10) === text ? days : undefined
 }
 
-/** `YYYY-MM-DD` of days since 1970-01-01. */
+/** `YYYY-MM-DD` of days since 1970-01-01. Throws outside the years 0000 to 9999. */
 export function formatDate(days: number): string {
-  return new Date(days * 86_400_000).toISOString().slice(0, 10)
+  return isoText(days * 86_400_000).slice(0, 10)
 }
 
-/** `2026-11-21T10:50:27Z`, with six fractional digits only where they are not zero. */
+/** `2026-11-21T10:50:27Z`, with six fractional digits only where they are not zero. Throws outside the years 0000 to 9999. */
 export function formatInstant(instant: Instant): string {
   const micros = modulo(instant, MICROS_PER_SECOND)
-  const text = new Date(Number((instant - micros) / MICROS_PER_MS)).toISOString().slice(0, 19)
+  const text = isoText(Number((instant - micros) / MICROS_PER_MS)).slice(0, 19)
   return micros === 0n ? `${text}Z` : `${text}.${String(micros).padStart(6, '0')}Z`
+}
+
+/** JavaScript spells other years with a sign and six digits, which nobody else reads. */
+function isoText(ms: number): string {
+  const instant = BigInt(ms) * MICROS_PER_MS
+  if (instant >= INSTANT_MIN && instant <= INSTANT_MAX) return new Date(ms).toISOString()
+  throw new RangeError(`instant: expected a year from 0000 to 9999, got ${ms} ms since 1970`)
 }
 
 /** `20261121T105027Z`, for names of raw pages. */

@@ -32,7 +32,9 @@ export const SCHEDULE_DEFAULTS = { PLAN_SCHEDULE: '0 */5 * * * *', SWEEP_SCHEDUL
 
 // Deployed before its Key Vault reference resolved: the text itself must never be used as a secret.
 const UNRESOLVED = '@Microsoft.KeyVault('
-const SECRET_NAME = /(_KEY|_KEY_ID|_SECRET|_SECRET_KEY|_TOKEN|_PASSWORD)$/
+// Whoever knows the webhook's address can post to it.
+const SECRET_NAME = /(_KEY|_KEY_ID|_SECRET|_SECRET_KEY|_TOKEN|_PASSWORD|_WEBHOOK_URL|^PGPASSWORD)$/
+const CONNECTION_STRING_SECRET = /\b(?:AccountKey|sig)=([^;&]+)/g
 
 /** Reads every setting and reports all problems together. */
 export function parseSettings(env: Environment): Settings {
@@ -123,12 +125,19 @@ function secretsOf(env: Environment): string[] {
   for (const [name, value] of Object.entries(env)) {
     if (!value) continue
     if (SECRET_NAME.test(name)) secrets.push(value)
-    const accountKey = /AccountKey=([^;]+)/.exec(value)?.[1]
-    if (accountKey) secrets.push(accountKey)
+    for (const [, secret] of value.matchAll(CONNECTION_STRING_SECRET)) if (secret) secrets.push(secret)
     if (name.endsWith('DATABASE_URL') && URL.canParse(value)) {
-      const { password } = new URL(value)
-      if (password) secrets.push(password, decodeURIComponent(password))
+      const { password, searchParams } = new URL(value)
+      secrets.push(password, decoded(password), searchParams.get('password') ?? '')
     }
   }
-  return secrets
+  return secrets.filter((secret) => secret !== '')
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

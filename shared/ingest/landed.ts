@@ -14,7 +14,7 @@ const LAND: Statement = {
   name: 'land_ingest',
   text: `
 with locked as materialized (
-  select s.stream_id
+  select s.stream_id, s.origin, s.published + s.accepted as covered
     from ingest.stream s
    where s.stream_id = (select stream_id from provenance.source_ingest where source_ingest_id = $1::uuid)
      for update
@@ -36,6 +36,8 @@ with locked as materialized (
          error_class = null, error_summary = null,
          queued_at = now(),
          finished_at = case when chain.records = 0 then now() end,
+         checkpoint_after = case when chain.records = 0 then
+           ingest.checkpoint(locked.origin, locked.covered + tstzmultirange(tstzrange(i.lo, i.hi))) end,
          inserted = z.zero, updated = z.zero, unchanged = z.zero, superseded = z.zero, rejected = z.zero, outside = z.zero
     from locked, chain, lateral (select case when chain.records = 0 then 0 end as zero) z
    where i.source_ingest_id = $1::uuid and i.epoch = $2::int and i.stream_id = locked.stream_id
@@ -49,18 +51,25 @@ with locked as materialized (
     from done d
    where s.stream_id = d.stream_id and d.lo is not null
 )
-select done.state, chain.pages, chain.complete
+select done.state, chain.pages, chain.complete,
+       exists (select from provenance.source_ingest i
+                where i.source_ingest_id = $1::uuid and i.epoch = $2::int and ${nextState('i', 'land')} is not null) as mine
   from chain left join done on true`,
+}
+
+type Landing = {
+  readonly state: 'landed' | 'empty' | null
+  readonly pages: number
+  readonly complete: boolean
+  /** As the statement began. */
+  readonly mine: boolean
 }
 
 /** Returns the new state. Throws LeaseLostError, or PermanentError where the chain is not complete. */
 export async function markLanded(db: Queryable, claim: Claim): Promise<'landed' | 'empty'> {
-  const [row] = await db.query<{ state: 'landed' | 'empty' | null; pages: number; complete: boolean }>(LAND, [
-    claim.sourceIngestId,
-    claim.epoch,
-  ])
+  const [row] = await db.query<Landing>(LAND, [claim.sourceIngestId, claim.epoch])
   if (row?.state) return row.state
-  if (row && !row.complete) {
+  if (row?.mine && !row.complete) {
     throw new PermanentError(
       `ingest ${claim.sourceIngestId} epoch ${claim.epoch}: expected a complete chain of pages, got ${row.pages} that are none`,
     )

@@ -50,7 +50,7 @@ const WIDEN: Statement = {
     from provenance.source_ingest i
     join range r using (stream_id)
     join taken t using (stream_id)
-   where i.state = 'planned' and i.lane = 'live' and i.hi < r.last_hi
+   where i.state = 'planned' and i.lane = 'live' and i.hi < r.last_hi and i.hi >= r.first_lo
      and i.hi - i.lo < make_interval(secs => r.max_window_s)
      and not (r.fetched + r.accepted + t.windows) && tstzrange(i.hi, r.last_hi)
    order by i.stream_id, i.hi desc

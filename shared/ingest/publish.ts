@@ -47,7 +47,8 @@ with locked as materialized (
      set state = ${nextState('i', 'publish')}, finished_at = now(),
          inserted = c.inserted, updated = c.updated, unchanged = c.unchanged, superseded = c.superseded,
          rejected = $4::bigint, outside = $5::bigint,
-         checkpoint_after = ingest.checkpoint(l.origin, l.covered + coalesce(tstzmultirange(tstzrange(i.lo, i.hi)), '{}')),
+         checkpoint_after = ingest.checkpoint(l.origin, case when i.lo is null then l.covered
+                                                       else l.covered + tstzmultirange(tstzrange(i.lo, i.hi)) end),
          attempts = 0, attempting_since = null, claimed_by = null, lease_expires_at = null,
          error_class = null, error_summary = null
     from locked l, counts c

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { curatedRoot } from '../curated/partition-path.ts'
 import { parseDuration } from '../duration.ts'
 import { ConfigError } from '../errors.ts'
-import { type Instant, instantOfDate, MICROS_PER_SECOND, parseDate, parseInstant } from '../instant.ts'
+import { formatInstant, type Instant, instantOfDate, MICROS_PER_SECOND, parseDate, parseInstant } from '../instant.ts'
 import { canonicalJson, type JsonValue, sample } from '../json.ts'
 import type { BoundSource, Source } from '../sources/contract.ts'
 
@@ -26,9 +26,18 @@ export type StreamDefinition = {
   readonly freshnessSlaS: number | null
 }
 
+/** PostgreSQL keeps durations as int4 seconds. */
+const DURATION_S_MAX = 24_855 * 86_400
+/** PostgreSQL has no year 0. */
+const ORIGIN_MIN = instantOfDate(-719_162)
+
 const duration = z.string().transform((text, context) => {
   const seconds = parseDuration(text)
-  if (seconds !== undefined) return seconds
+  if (seconds !== undefined && seconds <= DURATION_S_MAX) return seconds
+  if (seconds !== undefined) {
+    context.addIssue({ code: 'custom', message: `expected a duration of at most 24855d, got "${text}"` })
+    return z.NEVER
+  }
   context.addIssue({ code: 'custom', message: `expected a duration such as 90s, 15m, 2h or 3d, got "${text}"` })
   return z.NEVER
 })
@@ -36,7 +45,7 @@ const duration = z.string().transform((text, context) => {
 const instant = z.string().transform((text, context) => {
   const days = parseDate(text)
   const value = days === undefined ? parseInstant(text) : instantOfDate(days)
-  if (value !== undefined) return value
+  if (value !== undefined && value >= ORIGIN_MIN) return value
   context.addIssue({ code: 'custom', message: `expected a date or an instant that exists, got "${text}"` })
   return z.NEVER
 })
@@ -52,6 +61,9 @@ const entry = z.strictObject({
   settleLag: duration.optional(),
   freshnessSla: duration.optional(),
 })
+
+/** A stream and where it stands in the file, which may have bad ones before it. */
+type Placed = { readonly place: string; readonly stream: StreamDefinition }
 
 const file = z.strictObject({ streams: z.array(z.unknown()) })
 
@@ -69,7 +81,7 @@ export function parseStreamFile(text: string, sources: ReadonlyMap<string, Sourc
   const envelope = file.safeParse(json)
   if (!envelope.success) throw new ConfigError(envelope.error.issues.map((issue) => describe('streams file', issue)))
   const problems: string[] = []
-  const streams: StreamDefinition[] = []
+  const placed: Placed[] = []
   for (const [index, item] of envelope.data.streams.entries()) {
     const place = `streams[${index}]`
     const parsed = entry.safeParse(item)
@@ -81,11 +93,11 @@ export function parseStreamFile(text: string, sources: ReadonlyMap<string, Sourc
     if (bound === undefined) continue
     const stream = define(parsed.data, bound)
     problems.push(...contradictions(stream, bound, place))
-    streams.push(stream)
+    placed.push({ place, stream })
   }
-  problems.push(...duplicates(streams))
+  problems.push(...duplicates(placed))
   if (problems.length > 0) throw new ConfigError(problems)
-  return streams
+  return placed.map(({ stream }) => stream)
 }
 
 function describe(place: string, issue: z.core.$ZodIssue): string {
@@ -147,31 +159,30 @@ function contradictions(stream: StreamDefinition, bound: BoundSource, place: str
     const value = stream[name]
     if (value !== null && value % granularity !== 0n) {
       problems.push(
-        `${place}.${name}: expected a multiple of ${bound.consistency.granularityS} s, the stream's granularity`,
+        `${place}.${name}: expected a multiple of ${bound.consistency.granularityS} s, the stream's granularity, got ${formatInstant(value)}`,
       )
     }
   }
   if (stream.until !== null && stream.until <= stream.origin) {
-    problems.push(`${place}.until: expected an instant after origin, got one that is not`)
+    problems.push(`${place}.until: expected an instant after origin, got ${formatInstant(stream.until)}`)
   }
-  if (stream.intervalS === 0) problems.push(`${place}.every: expected more than 0 s`)
+  if (stream.intervalS === 0) problems.push(`${place}.every: expected more than 0 s, got 0 s`)
   return problems
 }
 
-function duplicates(streams: readonly StreamDefinition[]): readonly string[] {
+function duplicates(placed: readonly Placed[]): readonly string[] {
   const problems: string[] = []
-  const first = new Map<string, number>()
-  for (const [index, stream] of streams.entries()) {
+  const first = new Map<string, Placed>()
+  for (const { place, stream } of placed) {
     const other = first.get(stream.curatedRoot)
     if (other === undefined) {
-      first.set(stream.curatedRoot, index)
+      first.set(stream.curatedRoot, { place, stream })
       continue
     }
-    const same = streams[other]?.paramsKey === stream.paramsKey
     problems.push(
-      same
-        ? `streams[${index}]: expected each stream once, got the same as streams[${other}] (${sample(stream.paramsKey)})`
-        : `streams[${index}]: expected partitions of its own, got those of streams[${other}] (${stream.curatedRoot}); give one of them another subject`,
+      other.stream.paramsKey === stream.paramsKey
+        ? `${place}: expected each stream once, got the same as ${other.place} (${sample(stream.paramsKey)})`
+        : `${place}: expected partitions of its own, got those of ${other.place} (${stream.curatedRoot}); give one of them another subject`,
     )
   }
   return problems

@@ -8,7 +8,8 @@ export type Redact = (value: unknown) => unknown
 
 /** Replaces what must not be logged: values of secret keys, and known secrets wherever they stand in a text. */
 export function createRedact(secrets: readonly string[]): Redact {
-  const known = secrets.filter((secret) => secret.length >= SECRET_CHARS_MIN)
+  // Longest first: a secret that begins another must not leave the rest of it behind.
+  const known = secrets.filter((secret) => secret.length >= SECRET_CHARS_MIN).sort((a, b) => b.length - a.length)
   const redactText = (text: string) => known.reduce((left, secret) => left.replaceAll(secret, MASK), text)
   const redact = (value: unknown, depth: number): unknown => {
     if (typeof value === 'string') return redactText(value)

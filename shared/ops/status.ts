@@ -89,7 +89,13 @@ type TotalsRow = {
   readonly now: Instant
   readonly ingests: Readonly<Record<string, number>> | null
   readonly openRejects: number
-  readonly alerts: readonly unknown[]
+  readonly alerts: readonly {
+    readonly kind: string
+    readonly severity: string
+    readonly subject: string
+    readonly openedAt: string
+    readonly detail: unknown
+  }[]
 }
 
 const STATES_SHOWN = {
@@ -121,7 +127,7 @@ export async function readStatus(db: Queryable) {
     })),
     ingests: { ...STATES_SHOWN, ...totals?.ingests },
     openRejects: totals?.openRejects ?? 0,
-    alerts: totals?.alerts ?? [],
+    alerts: (totals?.alerts ?? []).map((alert) => ({ ...alert, openedAt: rfc3339(alert.openedAt) })),
   }
 }
 

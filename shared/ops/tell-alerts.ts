@@ -63,6 +63,7 @@ async function post(platform: Platform, line: object): Promise<boolean> {
       body: JSON.stringify(line),
       signal: AbortSignal.timeout(WEBHOOK_TIMEOUT_MS),
     })
+    await answer.body?.cancel()
     if (answer.ok) return true
     throw new Error(`expected status 2xx, got ${answer.status}`)
   } catch (error) {

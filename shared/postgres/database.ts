@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { DatabaseUnavailableError, toError } from '../errors.ts'
+import { DatabaseUnavailableError, PermanentError, toError } from '../errors.ts'
 import type { IoHook } from '../io-hook.ts'
 import { toParameter, typeParsers } from './types.ts'
 
@@ -72,6 +72,9 @@ export function openDatabase(settings: DatabaseSettings, hook: IoHook): Database
         throw translate(toError(error), 'connect')
       })
       let broken: Error | undefined
+      // A connection may end between two statements; the next one says so.
+      const ignore = () => undefined
+      client.on('error', ignore)
       try {
         await query(client, BEGIN)
         const result = await work({ query: (statement, values) => query(client, statement, values) })
@@ -83,6 +86,7 @@ export function openDatabase(settings: DatabaseSettings, hook: IoHook): Database
         })
         throw error
       } finally {
+        client.off('error', ignore)
         client.release(broken)
       }
     },
@@ -104,8 +108,9 @@ export function connectionOptions(connection: DatabaseSettings['connection']): p
 // serialization failure, deadlock. https://www.postgresql.org/docs/current/errcodes-appendix.html
 const UNAVAILABLE = /^(08|53|57P|40001|40P01|25P03)/
 
-function translate(error: Error & { code?: string }, name: string): Error {
-  if (error.code !== undefined && /^[0-9A-Z]{5}$/.test(error.code) && !UNAVAILABLE.test(error.code)) {
+function translate(error: Error, name: string): Error {
+  if (error instanceof PermanentError) return error
+  if (error instanceof pg.DatabaseError && error.code !== undefined && !UNAVAILABLE.test(error.code)) {
     return new Error(`statement ${name}: ${error.message}`, { cause: error })
   }
   return new DatabaseUnavailableError(`statement ${name}: postgres did not answer (${error.message})`, { cause: error })

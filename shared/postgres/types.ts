@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { PermanentError } from '../errors.ts'
 import { formatInstant, type Instant, parseInstant } from '../instant.ts'
 
 /** One range of a `tstzmultirange`: half-open and bounded, as the platform writes them. */
@@ -23,24 +24,26 @@ export const typeParsers: pg.CustomTypesConfig = {
 
 function parseCount(text: string): number {
   const value = Number(text)
-  if (!Number.isSafeInteger(value)) throw new Error(`int8: expected at most 2^53, got ${text}`)
+  if (!Number.isSafeInteger(value)) throw new PermanentError(`int8: expected at most 2^53, got ${text}`)
   return value
 }
 
 function parseTimestamptz(text: string): Instant {
   const instant = parseInstant(text)
-  if (instant === undefined) throw new Error(`timestamptz: expected an ISO instant, got ${text}`)
+  if (instant === undefined) throw new PermanentError(`timestamptz: expected an ISO instant, got ${text}`)
   return instant
 }
 
 /** `{["2000-01-01 00:00:00+00","2001-01-01 00:00:00+00"), …}` */
 export function parseMultirange(text: string): readonly InstantRange[] {
   const ranges: InstantRange[] = []
-  for (const match of text.matchAll(/\["([^"]+)","([^"]+)"\)/g)) {
-    ranges.push({ lo: parseTimestamptz(match[1] as string), hi: parseTimestamptz(match[2] as string) })
+  const written: string[] = []
+  for (const [range, lo, hi] of text.matchAll(/\["([^"]+)","([^"]+)"\)/g)) {
+    ranges.push({ lo: parseTimestamptz(lo as string), hi: parseTimestamptz(hi as string) })
+    written.push(range)
   }
-  const written = `{${ranges.length === 0 ? '' : text.slice(1, -1)}}`
-  if (written !== text) throw new Error(`multirange: expected half-open ranges, got ${text}`)
+  // A range with another bound does not match, and must not be left out.
+  if (`{${written.join(',')}}` !== text) throw new PermanentError(`multirange: expected half-open ranges, got ${text}`)
   return ranges
 }
 

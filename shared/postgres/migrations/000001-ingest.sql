@@ -223,13 +223,14 @@ create function ingest.checkpoint(origin timestamptz, covered tstzmultirange) re
   language sql immutable parallel safe
   return coalesce((select upper(r) from unnest(covered) as r where r @> origin), origin);
 
--- ADR-002's state per instrument and timeframe.
+-- ADR-002's state per instrument and timeframe. Failed: what failed lies beyond what is published; behind it, it is a
+-- hole, and the stream is partial.
 create view ingest.state as
 select s.subject as instrument_id,
        s.timeframe,
        ingest.checkpoint(s.origin, s.published + s.accepted) as last_ts,
        case
-         when newest.state in ('failed', 'quarantined') then 'failed'
+         when failed.source_ingest_id is not null then 'failed'
          when isempty(s.published)
            or not (s.published + s.accepted) @> tstzrange(s.origin, upper(s.published))
            or exists (select from provenance.reject r
@@ -240,16 +241,26 @@ select s.subject as instrument_id,
        end as status,
        greatest(s.updated_at, newest.changed_at) as updated_at,
        case
-         when newest.state in ('failed', 'quarantined') then newest.error_summary
-         when isempty(s.published) then 'nothing published yet'
+         when failed.source_ingest_id is not null then failed.error_summary
          when s.paused then 'paused: ' || s.paused_reason
          when s.held_reason is not null then 'held: ' || s.held_reason
+         when isempty(s.published) then 'nothing published yet'
        end as message
   from ingest.stream s
   left join lateral (
-    select i.state, i.error_summary, coalesce(i.finished_at, i.started_at, i.planned_at) as changed_at
+    select i.source_ingest_id, i.error_summary
+      from provenance.source_ingest i
+     where i.stream_id = s.stream_id and i.state in ('failed', 'quarantined') and i.lane <> 'reprocess'
+       and i.superseded_by is null and i.withdrawn_at is null
+       and (i.lo is null or (not (s.published + s.accepted) @> tstzrange(i.lo, i.hi)
+                             and i.hi > coalesce(upper(s.published), '-infinity')))
+     order by i.hi desc nulls last, i.planned_at desc
+     limit 1
+  ) failed on true
+  left join lateral (
+    select coalesce(i.finished_at, i.started_at, i.planned_at) as changed_at
       from provenance.source_ingest i
      where i.stream_id = s.stream_id and i.state <> 'cancelled'
-     order by i.planned_at desc, i.source_ingest_id desc
+     order by i.planned_at desc
      limit 1
   ) newest on true;
