@@ -47,6 +47,8 @@ export function openDatabase(settings: DatabaseSettings, hook: IoHook): Database
     application_name: settings.applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: 30_000,
+    // An idle pool must not keep a process that has nothing left to do.
+    allowExitOnIdle: true,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
     options: '-c TimeZone=UTC -c DateStyle=ISO',
