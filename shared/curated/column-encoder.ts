@@ -10,6 +10,7 @@ import type { ColumnData } from '../datasets/row-batch.ts'
 import { bytesOf } from './byte-order.ts'
 import { canonicalDouble, canonicalDoubles } from './canonical-double.ts'
 import { columnStatistics } from './column-statistics.ts'
+import type { ColumnValues, PresentValues } from './column-values.ts'
 import { columnEncoding } from './parquet-schema.ts'
 
 /**
@@ -56,22 +57,6 @@ export function encodeColumn(
     },
   }
 }
-
-/** The values that are not null, ready to be written, and where the others are. */
-export type ColumnValues = {
-  readonly rowCount: number
-  readonly nullCount: number
-  /** One per row, 0 for null; undefined where the contract allows no null. */
-  readonly levels: Uint8Array | undefined
-  readonly present: PresentValues
-}
-
-type PresentValues =
-  | { readonly kind: 'int64'; readonly values: BigInt64Array }
-  | { readonly kind: 'int32'; readonly values: Int32Array }
-  | { readonly kind: 'double'; readonly values: Float64Array }
-  /** Distinct texts in the order of first use, and the number of each value among them. */
-  | { readonly kind: 'text'; readonly dictionary: readonly string[]; readonly numbers: Int32Array }
 
 function columnValues(column: Column, data: ColumnData): ColumnValues {
   const levels = column.nullable ? new Uint8Array(data.length) : undefined

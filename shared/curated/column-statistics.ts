@@ -1,5 +1,5 @@
 import type { Statistics } from 'hyparquet'
-import type { ColumnValues } from './column-encoder.ts'
+import type { ColumnValues } from './column-values.ts'
 import { compareText } from './row-order.ts'
 
 /** NaN is counted and takes no part in the bounds; of these two the writer's type does not know the count yet. */

@@ -1,6 +1,6 @@
 import { ConfigError, ContractError, TransientError, toError } from '../errors.ts'
 import { readBody } from './body.ts'
-import type { HttpClient, HttpRequest } from './client.ts'
+import type { HttpClient, HttpRequest } from './exchange.ts'
 
 /** The answer says it is in a content coding that it is not in: `withIdentityFallback` asks again without one. */
 export class ContentCodingError extends TransientError {

@@ -1,5 +1,5 @@
 import type { IoHook } from '../io-hook.ts'
-import type { HttpClient } from './client.ts'
+import type { HttpClient } from './exchange.ts'
 
 /** Passes each request through the fault seam, named by its subject. */
 export function withHook(next: HttpClient, hook: IoHook): HttpClient {

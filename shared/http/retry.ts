@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CancelledError, TransientError } from '../errors.ts'
-import type { HttpAnswer, HttpClient } from './client.ts'
+import type { HttpAnswer, HttpClient } from './exchange.ts'
 import { parseRetryAfterMs } from './retry-after.ts'
 
 export type RetrySettings = {

@@ -1,5 +1,5 @@
 import { CancelledError, TransientError } from '../errors.ts'
-import type { HttpClient } from './client.ts'
+import type { HttpClient } from './exchange.ts'
 
 /**
  * One limit over connection, headers and body. The signal is built by hand: on Node 20 none of 1,000 signals of

@@ -1,6 +1,6 @@
 import { splitByPartition } from '../curated/partition-path.ts'
-import { PermanentError } from '../errors.ts'
 import type { Platform } from '../platform.ts'
+import { bindClaim } from './bind-claim.ts'
 import type { CurateClaim } from './claim.ts'
 import { checkRejectLimits, parsePages } from './parse-pages.ts'
 import { publish, type WrittenPartition } from './publish.ts'
@@ -11,12 +11,8 @@ import { placeOf, writePartition } from './write-partition.ts'
  * the window. Asks nobody but the lake and Postgres. Throws by what to do; the caller settles the ingest.
  */
 export async function curateWindow(platform: Platform, claim: CurateClaim, signal: AbortSignal): Promise<void> {
-  const source = platform.sources.get(claim.source)
-  if (source === undefined) {
-    throw new PermanentError(`ingest ${claim.sourceIngestId}: expected a known source, got ${claim.source}`)
-  }
+  const { source, bound } = bindClaim(platform, claim)
   const { dataset, transformVersion } = source
-  const bound = source.bind(claim.params)
   const window = claim.lo === null || claim.hi === null ? null : { lo: claim.lo, hi: claim.hi }
   const parsed = await parsePages({ raw: platform.raw, dataset, bound, pages: claim.pages, window, signal })
   checkRejectLimits(claim.sourceIngestId, parsed)

@@ -9,7 +9,7 @@ import {
   ThrottledError,
   TransientError,
 } from '../errors.ts'
-import type { HttpAnswer } from '../http/client.ts'
+import type { HttpAnswer } from '../http/exchange.ts'
 import type { Platform } from '../platform.ts'
 import { recordRawPage, storeRawPage } from '../provenance/raw-page.ts'
 import { rawPath } from '../provenance/raw-path.ts'
@@ -22,6 +22,7 @@ import {
   type Source,
   type Window,
 } from '../sources/contract.ts'
+import { bindClaim } from './bind-claim.ts'
 import type { Claim } from './claim.ts'
 import { markLanded } from './landed.ts'
 import { QuotaGoneError, WindowTooLargeError } from './split.ts'
@@ -53,9 +54,9 @@ export async function fetchWindow(
   claim: Claim,
   { signal, waitMsMax }: FetchOptions,
 ): Promise<'landed' | 'empty'> {
-  const source = platform.sources.get(claim.source)
-  if (source === undefined || claim.lo === null || claim.hi === null) {
-    throw new PermanentError(`ingest ${claim.sourceIngestId}: expected a window of a known source, got ${claim.source}`)
+  const { source, bound } = bindClaim(platform, claim)
+  if (claim.lo === null || claim.hi === null) {
+    throw new PermanentError(`ingest ${claim.sourceIngestId}: expected a window, got none`)
   }
   const settings = platform.sourceSettings(source)
   if (settings.missing.length > 0) {
@@ -68,7 +69,7 @@ export async function fetchWindow(
     settings,
     signal,
     waitMsMax,
-    bound: source.bind(claim.params),
+    bound,
     window: { lo: claim.lo, hi: claim.hi },
   }
   const asked = new Set<string>()
@@ -154,7 +155,10 @@ async function askPatiently(fetch: Fetch, request: ProviderRequest, pageNo: numb
     if (verdict.kind === 'page') throw new ContractError(`${place}: expected status 2xx, got ${answer.status}`)
     if (verdict.kind !== 'throttled') throw errorOf(verdict, place, pageNo)
     const retryAfterMs = await blockBudget(fetch, verdict.retryAfterMs)
-    await pause(retryAfterMs, `${source.id} asked for a pause of ${retryAfterMs} ms (${verdict.detail})`)
+    await pause(
+      retryAfterMs,
+      `${source.id} said to slow down (${verdict.detail}), the next request may go in ${retryAfterMs} ms`,
+    )
   }
 }
 

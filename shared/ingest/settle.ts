@@ -1,3 +1,4 @@
+import { errorSummary } from '../error-summary.ts'
 import {
   AuthError,
   CancelledError,
@@ -10,7 +11,6 @@ import {
   ThrottledError,
   toError,
 } from '../errors.ts'
-import { createRedact } from '../log/redact.ts'
 import type { Platform } from '../platform.ts'
 import type { Statement } from '../postgres/database.ts'
 import type { Claim } from './claim.ts'
@@ -77,7 +77,6 @@ update ingest.stream set paused = true, paused_reason = $2::text, updated_at = n
 const OUTDATED_WAIT_S = 60
 /** A setting is mended by a person. */
 const CONFIG_WAIT_S = 300
-const ERROR_CHARS_MAX = 2_000
 
 /**
  * Records in Postgres what an error means for the ingest: the message can then be acknowledged. Throws only where
@@ -104,7 +103,7 @@ export async function settle(platform: Platform, claim: Claim, thrown: unknown):
 
 async function record(platform: Platform, claim: Claim, error: Error): Promise<Settled> {
   const { db, settings } = platform
-  const summary = summaryOf(error, settings.secrets)
+  const summary = errorSummary(error, settings.secrets)
   const values = [claim.sourceIngestId, claim.epoch, error.name, summary] as const
   const update = async (statement: Statement, settled: Settled, ...more: readonly unknown[]): Promise<Settled> => {
     const [row] = await db.query<{ state: string }>(statement, [...values, ...more])
@@ -132,10 +131,4 @@ async function record(platform: Platform, claim: Claim, error: Error): Promise<S
   if (error instanceof ContractError) return update(QUARANTINE, 'quarantined')
   if (error instanceof PermanentError) return update(FAIL, 'failed')
   return update(RETRY, 'retry', settings.quarantineAttempts, settings.quarantineSeconds)
-}
-
-/** Providers choose some of these words: they may quote our key, and PostgreSQL's text takes no NUL. */
-function summaryOf({ message }: Error, secrets: readonly string[]): string {
-  const shown = String(createRedact(secrets)(message))
-  return shown.replaceAll('\u0000', '\uFFFD').slice(0, ERROR_CHARS_MAX).toWellFormed()
 }

@@ -1,7 +1,9 @@
 import { v7 as uuidv7 } from 'uuid'
+import { errorSummary } from '../error-summary.ts'
 import { toError } from '../errors.ts'
 import type { Log } from '../log/log.ts'
-import type { Queryable, Statement } from '../postgres/database.ts'
+import type { Platform } from '../platform.ts'
+import type { Statement } from '../postgres/database.ts'
 
 const BEGIN_RUN: Statement = {
   name: 'begin_pipeline_run',
@@ -15,13 +17,11 @@ update ops.pipeline_runs set finished_at = now(), status = $2::text, error_summa
  where run_id = $1::uuid`,
 }
 
-const ERROR_CHARS_MAX = 2_000
-
 export type PipelineRun = { readonly runId: string; readonly log: Log }
 
 /** One execution of a timer or job, from its row to its end; a failure is recorded and thrown on. */
 export async function withPipelineRun<T>(
-  { db, log }: { readonly db: Queryable; readonly log: Log },
+  { db, log, settings }: Pick<Platform, 'db' | 'log' | 'settings'>,
   job: string,
   work: (run: PipelineRun) => Promise<T>,
 ): Promise<T> {
@@ -37,7 +37,7 @@ export async function withPipelineRun<T>(
   } catch (thrown) {
     const error = toError(thrown)
     runLog.error('run_finished', { status: 'failure', duration_ms: Math.round(performance.now() - startedMs), error })
-    await db.query(END_RUN, [runId, 'failure', error.message.slice(0, ERROR_CHARS_MAX)])
+    await db.query(END_RUN, [runId, 'failure', errorSummary(error, settings.secrets)])
     throw error
   }
 }

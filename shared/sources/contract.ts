@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { z } from 'zod'
 import type { Dataset } from '../datasets/contract.ts'
 import type { RecordSink } from '../datasets/record-sink.ts'
-import type { HttpAnswer, HttpRequest } from '../http/client.ts'
+import type { HttpAnswer, HttpRequest } from '../http/exchange.ts'
 import type { Instant } from '../instant.ts'
 
 /** Half-open range of time `[lo, hi)`. A provider with another rule is adapted in its source file. */

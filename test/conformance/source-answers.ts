@@ -37,7 +37,7 @@ export function throttlingCases({ source, open, clean }: Suite): void {
     expect(errors.sort()).toEqual([
       [
         waiting,
-        `ThrottledError: ${PAGE_0}: ${source.name} asked for a pause of N ms (expected http 200, got 429: too many requests.)`,
+        `ThrottledError: ${PAGE_0}: ${source.name} said to slow down (expected http 200, got 429: too many requests.), the next request may go in N ms`,
       ],
       [waiting, `ThrottledError: ${PAGE_0}: no token left in the budget ${budgetKey(source)} for N ms`],
     ])

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
-import type { HttpClientSettings, HttpRequest } from '../../shared/http/client.ts'
+import type { HttpClientSettings } from '../../shared/http/client.ts'
+import type { HttpRequest } from '../../shared/http/exchange.ts'
 
 export type Answering = (outgoing: ServerResponse, incoming: IncomingMessage) => void
 

@@ -62,7 +62,7 @@ describe('trouble with a provider', () => {
     [
       'what the provider allows',
       { simulator: { faults: [undefined, { kind: 'throttle', retryAfter: '600' }] } },
-      'alpaca asked for a pause of N ms (expected http 200, got 429: too many requests.)',
+      'alpaca said to slow down (expected http 200, got 429: too many requests.), the next request may go in N ms',
     ],
     [
       'what the provider allows, said with HTTP 200',

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { createRateBudgets } from '../../shared/ingest/rate-budget.ts'
-import { useGround } from './ground.ts'
+import { createRateBudgets } from '../../shared/sources/rate-budget.ts'
+import { useGround } from '../ingest/ground.ts'
 
 const SLOW = { key: 'slow', capacity: 20, refillPerS: 0.001 }
 

@@ -1,5 +1,5 @@
 import type { Queryable, Statement } from '../postgres/database.ts'
-import type { Budget } from '../sources/contract.ts'
+import type { Budget } from './contract.ts'
 
 /** How long tokens reserved ahead may be used; after that the provider's window has moved on. */
 const RESERVED_MS_MAX = 5_000
