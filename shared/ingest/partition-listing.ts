@@ -83,31 +83,49 @@ export type ListedIngest = {
   readonly pages: readonly ManifestPage[]
 }
 
+/** Who is listed for a partition, and whether its file may lag behind them. */
+export type PartitionListing = {
+  readonly ingests: readonly ListedIngest[]
+  /** A listed ingest, or a rebuild of the partition, is not published yet. */
+  readonly pending: boolean
+}
+
 const LISTED: Statement = {
   name: 'listed_in_partition',
   text: `
-select l.source_ingest_id as "sourceIngestId", i.lo, i.hi,
-       p.page_no as "pageNo", p.path, p.sha256, p.record_count as "recordCount", p.observed_at as "observedAt"
-  from curated.partition_ingest l
-  join provenance.source_ingest i using (source_ingest_id)
-  join provenance.raw_page p on p.source_ingest_id = l.source_ingest_id and p.epoch = l.landed_epoch
- where l.dataset = $1::text and l.partition_key = $2::text
-   and i.superseded_by is null and i.withdrawn_at is null
- order by l.source_ingest_id, p.page_no`,
+with listed as (
+  select l.source_ingest_id as "sourceIngestId", i.lo, i.hi, i.state,
+         p.page_no as "pageNo", p.path, p.sha256, p.record_count as "recordCount", p.observed_at as "observedAt"
+    from curated.partition_ingest l
+    join provenance.source_ingest i using (source_ingest_id)
+    join provenance.raw_page p on p.source_ingest_id = l.source_ingest_id and p.epoch = l.landed_epoch
+   where l.dataset = $1::text and l.partition_key = $2::text
+     and i.superseded_by is null and i.withdrawn_at is null
+), pending as (
+  select exists (select from listed where state <> 'published')
+      or exists (select from provenance.source_ingest r join ingest.stream s using (stream_id)
+                  where r.lane = 'reprocess' and s.dataset = $1::text and r.partition_key = $2::text
+                    and r.state <> 'published') as pending
+)
+select pending.pending, listed.*
+  from pending left join listed on true
+ order by "sourceIngestId", "pageNo"`,
 }
 
 /** Every current ingest listed for the partition. Read after the file, so that whoever wrote before is in it. */
-export async function listedIngests(
+export async function readPartitionListing(
   db: Queryable,
   dataset: string,
   partitionKey: string,
-): Promise<readonly ListedIngest[]> {
-  const rows = await db.query<Omit<ListedIngest, 'pages'> & ManifestPage>(LISTED, [dataset, partitionKey])
+): Promise<PartitionListing> {
+  type Row = Omit<ListedIngest, 'pages'> & ManifestPage & { readonly pending: boolean }
+  const rows = await db.query<Row>(LISTED, [dataset, partitionKey])
   const ingests = new Map<string, ListedIngest & { pages: ManifestPage[] }>()
-  for (const { sourceIngestId, lo, hi, ...page } of rows) {
+  for (const { sourceIngestId, lo, hi, pageNo, path, sha256, recordCount, observedAt } of rows) {
+    if (sourceIngestId === null) continue
     const ingest = ingests.get(sourceIngestId) ?? { sourceIngestId, lo, hi, pages: [] }
-    ingest.pages.push(page)
+    ingest.pages.push({ pageNo, path, sha256, recordCount, observedAt })
     ingests.set(sourceIngestId, ingest)
   }
-  return [...ingests.values()]
+  return { ingests: [...ingests.values()], pending: rows[0]?.pending ?? false }
 }

@@ -16,7 +16,7 @@ import type { Platform } from '../platform.ts'
 import type { BoundSource } from '../sources/contract.ts'
 import type { CurateClaim } from './claim.ts'
 import { parsePages } from './parse-pages.ts'
-import { listedIngests, listInPartition } from './partition-listing.ts'
+import { listInPartition, readPartitionListing } from './partition-listing.ts'
 import type { WrittenPartition } from './publish.ts'
 
 export type PartitionWrite = {
@@ -117,7 +117,8 @@ async function rebuildWith(write: PartitionWrite) {
     listInPartition(platform.db, { claim, partitionKey, transformVersion, outcomes, keepCounts: false })
   await list(NOTHING)
   const others: RowBatch[] = []
-  for (const ingest of await listedIngests(platform.db, dataset.name, partitionKey)) {
+  const { ingests } = await readPartitionListing(platform.db, dataset.name, partitionKey)
+  for (const ingest of ingests) {
     if (ingest.sourceIngestId === claim.sourceIngestId) continue
     const window = ingest.lo === null || ingest.hi === null ? null : { lo: ingest.lo, hi: ingest.hi }
     const parsed = await parsePages({ raw: platform.raw, dataset, bound, pages: ingest.pages, window, signal })

@@ -13,6 +13,7 @@ import type { LogFields } from '../../shared/log/log.ts'
 import { openPlatform, type Platform } from '../../shared/platform.ts'
 import { sha256Hex } from '../../shared/sha256.ts'
 import type { Source } from '../../shared/sources/contract.ts'
+import { filesUnlikeTheirRaw } from './rebuilt-files.ts'
 
 /** A stream of `streams.json`, as a person writes it. */
 export type StreamEntry = Readonly<Record<string, unknown>>
@@ -46,6 +47,8 @@ export type WorkbenchOptions = {
   readonly hook?: IoHook
   readonly sources?: ReadonlyMap<string, Source>
   readonly env?: Readonly<Record<string, string>>
+  /** False where the test leaves damage in the lake: every other is verified when it is closed. */
+  readonly verify?: boolean
 }
 
 export type DrainOptions = {
@@ -80,6 +83,7 @@ const LIMITS = { deadlineMs: 60_000, waitMsMax: 1_000 }
 const SETTLE_ROUNDS_MAX = 50
 
 export async function openWorkbench(options: WorkbenchOptions): Promise<Workbench> {
+  const { verify = true } = options
   const folder = await mkdtemp(join(tmpdir(), 'tributary-streams-'))
   const streamsFile = join(folder, 'streams.json')
   const writeStreams = (streams: readonly StreamEntry[]) => writeFile(streamsFile, JSON.stringify({ streams }))
@@ -150,9 +154,12 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
     },
     query,
     async close() {
+      // L1, after whatever the test did to it.
+      const unlike = verify ? await filesUnlikeTheirRaw(opened).catch((error: Error) => [error.message]) : []
       await platform.close()
       await simulator.close()
       await rm(folder, { recursive: true, force: true })
+      if (unlike.length > 0) throw new Error(`files unlike their raw pages: ${unlike.join(', ')}`)
     },
   }
 }
