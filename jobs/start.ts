@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { relative, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { ConfigError, toError } from '../shared/errors.ts'
@@ -11,15 +11,16 @@ import { describeLake } from './local/report.ts'
 
 const HELP = `npm start -- [--once] [--help]
 
-Runs everything on this machine: PostgreSQL and storage, the provider, the functions. Without a provider key the
-provider is simulated and serves the real daily bars of the S&P 500 that ship with the project.
+Runs everything on this machine: PostgreSQL and storage, the providers, the functions. Without a provider's key all of
+them are simulated: alpaca serves the real daily bars of the S&P 500 that ship with the project, fred generated series.
+With the key of any of them nothing is simulated; streams of a provider without a key wait for it.
 
   --once   end when everything that is due is published (exit 0), or cannot be (exit 1)
   --help   this text
 
-settings: TRIBUTARY_DATA_DIR (.tributary), TRIBUTARY_PORT (7071, 0 = any free port), ALPACA_KEY_ID and
-ALPACA_SECRET_KEY for the real provider, TRIBUTARY_STREAMS (streams.json), DATABASE_URL and AzureWebJobsStorage for
-services of your own. Exit codes: 0 done, 1 something is not published, 2 settings or usage, 143 stopped.
+settings: TRIBUTARY_DATA_DIR (.tributary), TRIBUTARY_PORT (7071, 0 = any free port), ALPACA_KEY_ID with
+ALPACA_SECRET_KEY and FRED_API_KEY for the real providers, TRIBUTARY_STREAMS (streams.json, simulated: streams.demo.json),
+DATABASE_URL and AzureWebJobsStorage for services of your own. Exit codes: 0 done, 1 something is not published, 2 settings or usage, 143 stopped.
 `
 
 const MIRROR_EVERY_MS = 2_000
@@ -69,13 +70,15 @@ async function run(
   const { status, complete } = await catchUp({ platform, host, signal, onProgress: progress() })
   const mirror = createCuratedMirror(platform, dataDir)
   await mirror.update()
-  print(`log         ${logPath}`)
+  print(`log         ${shownPath(logPath)}`)
   print('')
-  print(await describeLake(platform, status, mirror.folder))
+  print(await describeLake(platform, status, shownPath(mirror.folder)))
   print('')
   print(complete ? 'everything that is due is published' : notPublished(status))
-  if (once) return complete ? EXIT.done : EXIT.incomplete
-
+  if (once) {
+    print('what next   npm start keeps it running, plans every five minutes and serves /api/status')
+    return complete ? EXIT.done : EXIT.incomplete
+  }
   print(`status      http://127.0.0.1:${host.port}/api/status`)
   print('what next   add a stream to the streams file; the next plan, at most five minutes away, takes it up')
   print('            stop with Ctrl-C; the next start goes on from here')
@@ -103,6 +106,12 @@ function progress(): (status: Status) => void {
     if (line !== last) print(line)
     last = line
   }
+}
+
+/** Below the working directory as a person would type it, elsewhere in full. */
+function shownPath(path: string): string {
+  const shown = relative(process.cwd(), path)
+  return shown.startsWith('..') ? path : shown
 }
 
 function portSetting(text: string): number {

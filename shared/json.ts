@@ -20,9 +20,11 @@ export function sample(value: unknown, charsMax = 200): string {
 
 /** Whatever a provider sent can stand here: bigints, and values too deep to be written out. */
 function printable(value: unknown): string {
+  if (typeof value === 'bigint') return value.toString()
   try {
     return (
-      JSON.stringify(value, (_key, item: unknown) => (typeof item === 'bigint' ? `${item}n` : item)) ?? String(value)
+      JSON.stringify(value, (_key, item: unknown) => (typeof item === 'bigint' ? item.toString() : item)) ??
+      String(value)
     )
   } catch {
     return Object.prototype.toString.call(value)

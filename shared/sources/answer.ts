@@ -112,6 +112,9 @@ function messageOf({ body }: ProviderAnswer): string {
 export function shownText(text: string): string {
   const masked = text
     .slice(0, 4 * MESSAGE_CHARS_MAX)
-    .replaceAll(/((?:key|token|secret|password|signature)[\w-]*["']?\s*[=:]\s*["']?)[^\s&"',;]+/gi, '$1[redacted]')
+    .replaceAll(
+      /((?:key|token|secret|password|signature)(?:[_-]?id)?(?:["']?\s*=|["']\s*:|:)\s*["']?)[^\s&"',;]+/gi,
+      '$1[redacted]',
+    )
   return sample(masked, MESSAGE_CHARS_MAX)
 }

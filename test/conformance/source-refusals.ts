@@ -32,10 +32,10 @@ export function credentialCases({ source, open, newServices, clean }: Suite): vo
     expect(waiting).toEqual({
       state: 'planned',
       epoch: 1,
-      error: expect.stringMatching(/^AuthError: page 0 of ingest …: expected http 200, got 40[13]/),
+      error: expect.stringMatching(/^AuthError: page 0 of ingest …: expected http 200, got 40[013]/),
     })
     const [stream] = (await readStatus(bench.platform.db)).streams
-    expect(stream?.pausedReason).toMatch(/^auth: page 0 of ingest .*: expected http 200, got 40[13]/)
+    expect(stream?.pausedReason).toMatch(/^auth: page 0 of ingest .*: expected http 200, got 40[013]/)
     expect(await openAlerts(bench)).toContain(`auth ${stream?.stream}`)
 
     const mended = await open({ provider, services })

@@ -27,9 +27,12 @@ export function describeSource(source: SourceUnderTest): void {
     let clean: Content | undefined
     beforeAll(async () => {
       const undisturbed = await start()
-      await undisturbed.settle()
-      clean = await contentOf(undisturbed)
-      await undisturbed.close()
+      try {
+        await undisturbed.settle()
+        clean = await contentOf(undisturbed)
+      } finally {
+        await undisturbed.close()
+      }
     })
     const suite: Suite = {
       source,

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { startAlpacaSimulator } from '../../jobs/local/providers/alpaca.ts'
+import { startFredSimulator } from '../../jobs/local/providers/fred.ts'
+import { loadObservationSeries } from '../../jobs/local/providers/observation-series.ts'
 import { loadSp500 } from '../../jobs/local/providers/sp500.ts'
 import { createRecordSink } from '../../shared/datasets/record-sink.ts'
 import { instantOfDate, parseDate } from '../../shared/instant.ts'
@@ -14,21 +16,21 @@ import { SOURCES } from '../../shared/sources/registry.ts'
  */
 const FINGERPRINTS: Readonly<Record<string, string>> = {
   'alpaca 1': '0bf0a01272ac78ad5e1a93f9524d82422ac5daf684459fb3ed822d33eb8cce04',
+  'fred 1': 'ae5b36d3854203b7189eb115a0f7d1e85693a723602e828ab50f6bc7b0038d58',
 }
 
+type Page = { readonly params: unknown; readonly body: Uint8Array }
+
 /** Bodies that reach every branch of `records`; real ones first. */
-async function pagesOf(id: string): Promise<readonly { readonly params: unknown; readonly body: Uint8Array }[]> {
-  if (id !== 'alpaca') throw new Error(`source ${id}: expected pages for its fingerprint, got none`)
+const PAGES: Readonly<Record<string, () => Promise<readonly Page[]>>> = { alpaca: alpacaPages, fred: fredPages }
+
+async function alpacaPages(): Promise<readonly Page[]> {
   const simulator = await startAlpacaSimulator({ series: loadSp500() })
-  const pages: { params: unknown; body: Uint8Array }[] = []
+  const pages: Page[] = []
   for (const timeframe of ['1d', '1m']) {
     const params = { symbol: 'SPX', timeframe }
-    const bound = (SOURCES.get(id) as Source).bind(params)
-    const day = instantOfDate(parseDate('2019-03-08') as number)
-    const { path, query } = bound.request({ lo: day, hi: day + 5n * 86_400_000_000n }, null)
     const headers = { 'APCA-API-KEY-ID': 'a', 'APCA-API-SECRET-KEY': 'b' }
-    const answer = await fetch(`${simulator.url}${path}?${new URLSearchParams(query)}`, { headers })
-    pages.push({ params, body: new Uint8Array(await answer.arrayBuffer()) })
+    pages.push({ params, body: await firstPage('alpaca', { url: simulator.url, params, headers }) })
   }
   await simulator.close()
   const spoiled = [
@@ -41,16 +43,61 @@ async function pagesOf(id: string): Promise<readonly { readonly params: unknown;
   return [...pages, { params: { symbol: 'SPX', timeframe: '1d' }, body }]
 }
 
+async function fredPages(): Promise<readonly Page[]> {
+  const now = () => Date.parse('2026-03-02T18:00:00Z')
+  const simulator = await startFredSimulator({ series: loadObservationSeries(), now })
+  const params = { series_id: 'DGS10' }
+  const query = { api_key: 'a'.repeat(32) }
+  const real = { params, body: await firstPage('fred', { url: simulator.url, params, query }) }
+  await simulator.close()
+  const good = { realtime_start: '2026-03-02', realtime_end: '9999-12-31', date: '2019-03-08', value: '-1.5e-3', x: 1 }
+  const spoiled = [
+    good,
+    { ...good, value: '.' },
+    { ...good, value: '' },
+    { ...good, value: 1.5 },
+    { ...good, value: null },
+    { ...good, value: '9007199254740993' },
+    { ...good, value: '1e999' },
+    { ...good, date: '2019-02-30' },
+    null,
+  ]
+  const body = new TextEncoder().encode(JSON.stringify({ observations: spoiled }))
+  return [real, { params: { series_id: 'DGS10', units: 'chg', subject: 'DGS10@chg' }, body }]
+}
+
+/** Five days of a simulator, which asks for the credentials that are given in `headers` or `query`. */
+async function firstPage(
+  id: string,
+  asked: {
+    readonly url: string
+    readonly params: unknown
+    readonly headers?: Readonly<Record<string, string>>
+    readonly query?: Readonly<Record<string, string>>
+  },
+): Promise<Uint8Array> {
+  const day = instantOfDate(parseDate('2019-03-08') as number)
+  const bound = (SOURCES.get(id) as Source).bind(asked.params)
+  const { path, query } = bound.request({ lo: day, hi: day + 5n * 86_400_000_000n }, null)
+  const search = new URLSearchParams({ ...query, ...asked.query })
+  const answer = await fetch(`${asked.url}${path}?${search}`, { headers: { ...asked.headers } })
+  return new Uint8Array(await answer.arrayBuffer())
+}
+
 describe('a change of what a source makes of its pages', () => {
   test.each([...SOURCES.values()])('asks for a higher transform version: $id', async (source) => {
     const { columns, key, contractVersion } = source.dataset
     const made: unknown[] = [{ columns, key, contractVersion }]
-    for (const { params, body } of await pagesOf(source.id)) {
+    const pages = await PAGES[source.id]?.()
+    if (pages === undefined) throw new Error(`source ${source.id}: expected pages for its fingerprint, got none`)
+    for (const { params, body } of pages) {
       const sink = createRecordSink(source.dataset)
       source.bind(params).records(body, sink)
       const { rows, rejects } = sink.finish()
       made.push({ rejects, rows: source.dataset.columns.map(({ name }) => [...(rows.columns[name] ?? [])]) })
     }
-    expect(FINGERPRINTS[`${source.id} ${source.transformVersion}`]).toBe(sha256Hex(storableJson(made)))
+    const version = `${source.id} ${source.transformVersion}`
+    const line = `'${version}': '${sha256Hex(storableJson(made))}'`
+    expect(`'${version}': '${FINGERPRINTS[version]}'`, `a new version is the line ${line}`).toBe(line)
   })
 })

@@ -5,7 +5,12 @@ import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startApplicationProcess } from '../support/application-process.ts'
 
-const STREAM = 'alpaca/bars/SPX/1d  5,105  21     2000-01-03 … 2020-04-18  nothing'
+// Of every series that the simulators serve: bars are real, observations are generated on the same calendar.
+const STREAMS = [
+  'alpaca/bars/SPX/1d           5,105  21     2000-01-03 … 2020-04-18  nothing',
+  'fred/observations/DGS10      5,295  21     2000-01-03 … 2020-04-18  nothing',
+  'fred/observations/NASDAQCOM  5,295  21     2000-01-03 … 2020-04-18  nothing',
+].join('\n')
 
 describe('npm start', () => {
   let folder = ''
@@ -18,12 +23,12 @@ describe('npm start', () => {
     return { code: (await application.ended).code, output: application.output() }
   }
 
-  test('publishes the 5,105 daily bars on an empty folder, and the DuckDB line that it prints reads them', async () => {
+  test('publishes the 5,105 daily bars and both series on an empty folder, and the DuckDB line that it prints reads them', async () => {
     const { code, output } = await once()
     expect(output).toContain(
       'functions   curate, land, plan-ingests, quarantine-land, quarantine-curate, status, sweep',
     )
-    expect(output).toContain(STREAM)
+    expect(output).toContain(STREAMS)
     expect(output).toContain('everything that is due is published')
     expect(code).toBe(0)
 
@@ -38,8 +43,8 @@ describe('npm start', () => {
 
   test('started again it goes on from the checkpoint: no window is planned, no row is added', async () => {
     const { code, output } = await once()
-    expect(output).toContain(STREAM)
-    expect(output).toContain('progress    5 windows published, 0 under way, 5105 rows')
+    expect(output).toContain(STREAMS)
+    expect(output).toContain('progress    7 windows published, 0 under way, 15695 rows')
     expect(output.match(/^progress/gm)).toHaveLength(1)
     expect(code).toBe(0)
   })
@@ -58,6 +63,8 @@ describe('npm start', () => {
         holes: [],
         lastError: null,
       },
+      { stream: 'fred/observations/DGS10', head: '2020-04-18T00:00:00Z', rows: 5295, holes: [] },
+      { stream: 'fred/observations/NASDAQCOM', head: '2020-04-18T00:00:00Z', rows: 5295, holes: [] },
     ])
     expect(status.alerts).toEqual([])
     application.child.kill('SIGTERM')

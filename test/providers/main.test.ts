@@ -51,8 +51,8 @@ test('it ends when its standard input closes, so that no killed parent leaves it
 })
 
 test.each([
-  [[], 'provider: expected alpaca, got ""\n'],
-  [['yahoo'], 'provider: expected alpaca, got "yahoo"\n'],
+  [[], 'provider: expected alpaca or fred, got ""\n'],
+  [['yahoo'], 'provider: expected alpaca or fred, got "yahoo"\n'],
   [['alpaca', '--port', 'x'], '--port: expected a whole number from 0 to 65535, got "x"\n'],
   [['alpaca', '--rate-limit', '0'], '--rate-limit: expected a whole number from 1 to 1000000, got "0"\n'],
   [['alpaca', '--verbose'], "provider: Unknown option '--verbose'"],

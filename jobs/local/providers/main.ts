@@ -1,31 +1,48 @@
 import { parseArgs } from 'node:util'
 import { ConfigError, toError } from '../../../shared/errors.ts'
 import { startAlpacaSimulator } from './alpaca.ts'
-import { seededFaults } from './faults.ts'
+import { type FaultPlan, seededFaults } from './faults.ts'
+import { startFredSimulator } from './fred.ts'
+import { loadObservationSeries } from './observation-series.ts'
 import type { Simulator } from './simulator-server.ts'
 import { loadSp500 } from './sp500.ts'
 
 /**
  * A provider simulator as its own process:
  *
- *     node dist/jobs/local/providers/main.js alpaca [--port N] [--rate-limit N] [--faults SEED] [--no-compress]
+ *     node dist/jobs/local/providers/main.js alpaca|fred [--port N] [--rate-limit N] [--faults SEED] [--no-compress]
  *
- * `--faults` spoils a tenth of all answers in ways that pass when the request is repeated; `--no-compress` answers in no
+ * `--rate-limit` is in requests, of alpaca in any minute, of fred in any second. `--faults` spoils a tenth of all answers in ways that pass when the request is repeated; `--no-compress` answers in no
  * content coding, in half the time. One JSON line on stdout says where it listens. It ends on SIGTERM and SIGINT, and
  * when its standard input closes: a parent that is killed takes it along, so start it with a pipe there.
  */
 async function main(args: readonly string[]): Promise<void> {
   const { source, port, rateLimit, faultsSeed, compress } = parseArguments(args)
-  const simulator = await startAlpacaSimulator({
-    port,
-    series: loadSp500(),
-    compress,
-    limits: rateLimit === undefined ? {} : { requestsPerMinute: rateLimit },
-    faults: faultsSeed === undefined ? [] : seededFaults(faultsSeed, 0.1),
-  })
+  const faults = faultsSeed === undefined ? [] : seededFaults(faultsSeed, 0.1)
+  const simulator = await SIMULATORS[source]({ port, compress, faults }, rateLimit)
   // Before the line: whoever reads it may end us at once.
   endWith(simulator)
   process.stdout.write(`${JSON.stringify({ event: 'provider_ready', source, url: simulator.url })}\n`)
+}
+
+type Common = { readonly port: number; readonly compress: boolean; readonly faults: FaultPlan }
+type Start = (common: Common, rateLimit: number | undefined) => Promise<Simulator>
+
+type Source = 'alpaca' | 'fred'
+
+const SIMULATORS: Readonly<Record<Source, Start>> = {
+  alpaca: (common, requestsPerMinute) =>
+    startAlpacaSimulator({
+      ...common,
+      series: loadSp500(),
+      limits: requestsPerMinute === undefined ? {} : { requestsPerMinute },
+    }),
+  fred: (common, requestsPerSecond) =>
+    startFredSimulator({
+      ...common,
+      series: loadObservationSeries(),
+      limits: requestsPerSecond === undefined ? {} : { requestsPerSecond },
+    }),
 }
 
 function parseArguments(args: readonly string[]) {
@@ -38,17 +55,19 @@ function parseArguments(args: readonly string[]) {
   const { values, positionals } = strictArgs(() =>
     parseArgs({ args: [...args], options, allowPositionals: true, strict: true }),
   )
-  const [source = '', ...more] = positionals
-  if (source !== 'alpaca' || more.length > 0) {
-    throw new ConfigError([`provider: expected alpaca, got ${JSON.stringify(positionals.join(' '))}`])
-  }
   return {
-    source,
+    source: sourceOf(positionals),
     port: wholeNumber('--port', values.port, 0, 65_535) ?? 0,
     rateLimit: wholeNumber('--rate-limit', values['rate-limit'], 1, 1_000_000),
     faultsSeed: values.faults,
     compress: values['no-compress'] !== true,
   }
+}
+
+function sourceOf(positionals: readonly string[]): Source {
+  const [source, ...more] = positionals
+  if ((source === 'alpaca' || source === 'fred') && more.length === 0) return source
+  throw new ConfigError([`provider: expected alpaca or fred, got ${JSON.stringify(positionals.join(' '))}`])
 }
 
 /** Unknown options are told by a TypeError of Node's. */
