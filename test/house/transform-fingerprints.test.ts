@@ -16,7 +16,7 @@ import { SOURCES } from '../../shared/sources/registry.ts'
  */
 const FINGERPRINTS: Readonly<Record<string, string>> = {
   'alpaca 1': '0bf0a01272ac78ad5e1a93f9524d82422ac5daf684459fb3ed822d33eb8cce04',
-  'fred 1': 'ae5b36d3854203b7189eb115a0f7d1e85693a723602e828ab50f6bc7b0038d58',
+  'fred 1': '8d91ae75702219022630fd52dac9411b67630e3718f709916f0ae9a0d0989b40',
 }
 
 type Page = { readonly params: unknown; readonly body: Uint8Array }

@@ -151,6 +151,9 @@ describe('a scheduled timer', () => {
   const statusFile = (dataDir: string) => join(dataDir, 'functions-host', 'timers', 'minutely.json')
   const minutely = { timers: 'scheduled', settings: { MINUTELY: '0 * * * * *' } } as const
 
+  // Another timer of the same file fires every second.
+  const minutelyRuns = (said: readonly string[]) => said.filter((line) => line.startsWith('minutely '))
+
   /** As a host leaves it that ran the timer `minutes` ago (negative: in the future) and was killed. */
   async function missed(minutes: number): Promise<string> {
     const dataDir = await temporaryFolder()
@@ -169,7 +172,7 @@ describe('a scheduled timer', () => {
       const { last, next } = JSON.parse(await readFile(statusFile(dataDir), 'utf8'))
       return Date.parse(next) > Date.now() && Date.parse(last) > Date.now() - 60_000
     })
-    const runs = said().map((line) => JSON.parse(line.slice('minutely '.length)))
+    const runs = minutelyRuns(said()).map((line) => JSON.parse(line.slice('minutely '.length)))
     expect(runs.filter(({ isPastDue }) => isPastDue)).toEqual([
       {
         schedule: { adjustForDST: true },
@@ -182,7 +185,7 @@ describe('a scheduled timer', () => {
   test('that was not missed does not run at the start', async () => {
     const { said } = await start(['timers.mjs'], { ...minutely, dataDir: await missed(-1) })
     await sleep(200)
-    expect(said()).toEqual([])
+    expect(minutelyRuns(said())).toEqual([])
   })
 
   test('with a damaged status says so and counts from now', async () => {
