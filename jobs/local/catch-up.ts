@@ -19,7 +19,7 @@ export type CaughtUp = {
 /**
  * Fires the timers until everything that is due is published: sweep first, then plan, and plan again whenever the
  * windows of the last plan are through, because a plan takes only so many at a time. Ends early where what is missing
- * waits for a person: failed, quarantined, paused.
+ * waits for a person: failed, quarantined, paused, or of a source without its key.
  */
 export async function catchUp(options: {
   readonly platform: Platform
@@ -28,6 +28,11 @@ export async function catchUp(options: {
   readonly signal: AbortSignal
 }): Promise<CaughtUp> {
   const { platform, host, onProgress, signal } = options
+  // Their streams are given back until a person sets what is missing.
+  const sources = [...platform.sources.values()]
+  const withoutSettings = new Set(
+    sources.filter((source) => platform.sourceSettings(source).missing.length > 0).map(({ id }) => id),
+  )
   await host.invokeTimer('sweep')
   await host.invokeTimer('plan-ingests')
   let seen = ''
@@ -41,8 +46,9 @@ export async function catchUp(options: {
     const picture = JSON.stringify([status.ingests, status.streams.map(({ published }) => published)])
     if (picture !== seen) changedMs = nowMs
     seen = picture
-    if (!isActive(status)) {
-      if (!isPlannable(status)) return { status, complete: isComplete(status) }
+    const waitable = status.streams.filter(({ paused, source }) => !paused && !withoutSettings.has(source))
+    if (!waitable.some(isActive)) {
+      if (!waitable.some(isPlannable)) return { status, complete: isComplete(status) }
       await host.invokeTimer('plan-ingests')
     } else if (nowMs - sweptMs > SWEEP_MS) {
       await host.invokeTimer('sweep')
@@ -53,14 +59,15 @@ export async function catchUp(options: {
   }
 }
 
+type Stream = Status['streams'][number]
+
 /** Work is under way or will be taken up by itself. */
-function isActive({ ingests, streams }: Status): boolean {
-  const { planned, landing, landed, curating } = ingests
-  return planned + landing + landed + curating > 0 && streams.some((stream) => !stream.paused)
+function isActive({ holes }: Stream): boolean {
+  return holes.some(({ reason }) => /^(planned|landing|landed|curating)\b/.test(reason))
 }
 
-function isPlannable({ streams }: Status): boolean {
-  return streams.some(({ paused, holes }) => !paused && holes.some(({ reason }) => reason === 'not planned yet'))
+function isPlannable({ holes }: Stream): boolean {
+  return holes.some(({ reason }) => reason === 'not planned yet')
 }
 
 function isComplete({ streams }: Status): boolean {

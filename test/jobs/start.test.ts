@@ -1,8 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startAlpacaSimulator } from '../../jobs/local/providers/alpaca.ts'
+import { loadSp500 } from '../../jobs/local/providers/sp500.ts'
 import { startApplicationProcess } from '../support/application-process.ts'
 
 // Of every series that the simulators serve: bars are real, observations are generated on the same calendar.
@@ -108,6 +110,47 @@ describe('npm start', () => {
     expect(output).toContain(expected)
     expect(output).not.toMatch(/^ {4}at /m)
     expect(code).toBe(2)
+  })
+
+  test('with the key of one provider it pulls from there, and the streams of the other wait for theirs', async () => {
+    const alpaca = await startAlpacaSimulator({
+      series: loadSp500(),
+      keys: { id: 'my-key-id', secret: 'my-secret-key' },
+    })
+    const streams = [
+      {
+        source: 'alpaca',
+        dataset: 'bars',
+        params: { symbol: 'SPX', timeframe: '1d' },
+        origin: '2019-01-01',
+        until: '2020-01-01',
+        every: '1h',
+      },
+      {
+        source: 'fred',
+        dataset: 'observations',
+        params: { series_id: 'DGS10' },
+        origin: '2019-01-01',
+        until: '2020-01-01',
+        every: '1h',
+      },
+    ]
+    const file = join(folder, 'streams.json')
+    await writeFile(file, JSON.stringify({ streams }))
+    const { code, output } = await once({
+      TRIBUTARY_DATA_DIR: join(folder, 'one key'),
+      TRIBUTARY_STREAMS: file,
+      ALPACA_BASE_URL: alpaca.url,
+      ALPACA_KEY_ID: 'my-key-id',
+      ALPACA_SECRET_KEY: 'my-secret-key',
+    })
+    await alpaca.close()
+    expect(output).toContain('no FRED_API_KEY: streams of fred wait for it')
+    expect(output).toMatch(/^alpaca\/bars\/SPX\/1d +252 +1 +2019-01-01 … 2020-01-01 +nothing$/m)
+    expect(output).toContain('source fred: expected the settings FRED_API_KEY, got none')
+    expect(output).toContain('not everything is published: 1 windows missing, 0 streams paused')
+    expect(output).not.toContain('my-secret-key')
+    expect(code).toBe(1)
   })
 
   test('--help says what it does, its settings and its exit codes', async () => {
