@@ -36,7 +36,6 @@ export type BlobContainer = {
 export type PutOptions = {
   readonly condition: PutCondition
   readonly contentType: string
-  readonly contentEncoding?: string
   readonly metadata: Readonly<Record<string, string>>
 }
 
@@ -80,17 +79,14 @@ export function openContainer({ account, container, hook }: BlobsOptions): BlobC
           throw error
         }
       }),
-    put: (path, body, { condition, contentType, contentEncoding, metadata }) =>
+    put: (path, body, { condition, contentType, metadata }) =>
       operation('put', path, async (container) => {
         try {
           const answer = await container
             .getBlockBlobClient(path)
             .upload(Buffer.from(body.buffer, body.byteOffset, body.byteLength), body.byteLength, {
               conditions: condition.kind === 'absent' ? { ifNoneMatch: '*' } : { ifMatch: condition.etag },
-              blobHTTPHeaders: {
-                blobContentType: contentType,
-                ...(contentEncoding === undefined ? {} : { blobContentEncoding: contentEncoding }),
-              },
+              blobHTTPHeaders: { blobContentType: contentType },
               metadata: { ...metadata },
             })
           return { written: true, etag: answer.etag ?? '' }

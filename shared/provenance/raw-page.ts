@@ -36,8 +36,8 @@ export async function storeRawPage(raw: BlobContainer, page: RawPage): Promise<S
   const stored = await compress(page.body, GZIP_OPTIONS)
   const result = await raw.put(page.path, stored, {
     condition: { kind: 'absent' },
-    contentType: 'application/json',
-    contentEncoding: 'gzip',
+    // A gzip file, not a compressed body: with a content encoding, clients would undo it on the way, some of them.
+    contentType: 'application/gzip',
     // Everything that provenance needs, so that it can be rebuilt from the lake alone.
     metadata: {
       sha256,
