@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +8,7 @@ import { seededRandom } from '../../jobs/local/providers/seeded-random.ts'
 import { startApplicationProcess } from '../support/application-process.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { type LakeState, lakeState, readLake } from '../support/lake-state.ts'
+import { processesBelow } from '../support/process-tree.ts'
 import { openWorkbench, type StreamEntry, TWO_YEARS } from '../support/workbench.ts'
 
 const SEED = process.env.TRIBUTARY_TEST_SEED ?? 'killed-application'
@@ -87,9 +87,10 @@ describe('an application that is killed', () => {
     for (const moment of moments) {
       const application = startApplicationProcess(env)
       await moment(application)
-      for (const pid of [application.child.pid as number, ...hardKillable(application.child.pid as number)]) {
-        process.kill(pid, 'SIGKILL')
-      }
+      const servers = hardKillable(application.child.pid as number)
+      // In its first second the application may not have come to start them.
+      if (moment !== moments[0]) expect(servers.length).toBeGreaterThanOrEqual(2)
+      for (const pid of [application.child.pid as number, ...servers]) process.kill(pid, 'SIGKILL')
       await application.ended
     }
     const last = startApplicationProcess(env)
@@ -115,14 +116,8 @@ async function refillBudget(databaseUrl: string): Promise<void> {
 
 /** The guard and the PostgreSQL server below a process; the storage emulator is only ever stopped gently. */
 function hardKillable(parent: number): readonly number[] {
-  const processes = execFileSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' })
-    .split('\n')
-    .map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line))
-    .flatMap((match) => (match ? [{ pid: Number(match[1]), ppid: Number(match[2]), args: match[3] ?? '' }] : []))
-  const below = (pid: number): typeof processes =>
-    processes.filter(({ ppid }) => ppid === pid).flatMap((child) => [child, ...below(child.pid)])
-  return below(parent)
-    .filter(({ args }) => /stack\/guard\.js/.test(args) || /postgres.* -D /.test(args))
+  return processesBelow(parent)
+    .filter(({ command }) => /stack\/guard\.js/.test(command) || /postgres.* -D /.test(command))
     .map(({ pid }) => pid)
 }
 
