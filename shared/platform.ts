@@ -10,7 +10,7 @@ import type { HttpClient } from './http/exchange.ts'
 import { type IoHook, withoutHook } from './io-hook.ts'
 import { createLog, type Log, type LogSink } from './log/log.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './postgres/database.ts'
-import type { Source } from './sources/contract.ts'
+import type { ProviderSource, Source } from './sources/contract.ts'
 import { createRateBudgets, type RateBudgets } from './sources/rate-budget.ts'
 import { SOURCES } from './sources/registry.ts'
 
@@ -18,6 +18,8 @@ import { SOURCES } from './sources/registry.ts'
 export type Platform = {
   readonly settings: Settings
   readonly db: Database
+  /** Files dropped by others, as they are. */
+  readonly landing: BlobContainer
   readonly raw: BlobContainer
   readonly curated: BlobContainer
   readonly queues: Queues
@@ -25,7 +27,7 @@ export type Platform = {
   readonly budgets: RateBudgets
   readonly log: Log
   readonly sources: ReadonlyMap<string, Source>
-  readonly sourceSettings: (source: Source) => SourceSettings
+  readonly sourceSettings: (source: ProviderSource) => SourceSettings
   /** Where this process runs: a Functions instance, a job's replica, a local data folder. */
   readonly instance: string
   /** Names this process in claims and logs: instance and process id. */
@@ -63,6 +65,7 @@ export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES 
   return {
     settings,
     db,
+    landing: container('landing'),
     raw: container('raw'),
     curated: container('curated'),
     queues: createQueues({ account: settings.hostStorage, hook }),

@@ -29,7 +29,7 @@ export async function catchUp(options: {
 }): Promise<CaughtUp> {
   const { platform, host, onProgress, signal } = options
   // Their streams are given back until a person sets what is missing.
-  const sources = [...platform.sources.values()]
+  const sources = [...platform.sources.values()].filter((source) => source.kind === 'provider')
   const withoutSettings = new Set(
     sources.filter((source) => platform.sourceSettings(source).missing.length > 0).map(({ id }) => id),
   )

@@ -7,9 +7,8 @@ import {
   emptyBatch,
   type RowBatch,
   takeValues,
-  wordsOf,
 } from '../datasets/row-batch.ts'
-import { equalDoubles } from './canonical-double.ts'
+import { countDifferent, type RowPairs } from './row-difference.ts'
 import { compareRows, keysOf, type SortKeys, sortedOrder, sortKeysOf } from './row-order.ts'
 
 /**
@@ -52,14 +51,14 @@ export function mergeRows({
 }): Merged {
   const batches = file ? [file, incoming] : [incoming]
   const { winners, inserted, replaced, ownRowsInFile } = resolve(dataset, batches, file?.rowCount ?? 0)
-  const updated = file ? countDifferent(dataset, file, incoming, replaced) : 0
+  const updated = file ? countDifferent(dataset, { left: file, right: incoming, pairs: replaced }) : 0
   return {
     rows: gather(dataset, batches, winners),
     outcomes: {
       inserted,
       updated,
-      unchanged: replaced.fileRows.length - updated,
-      superseded: incoming.rowCount - inserted - replaced.fileRows.length,
+      unchanged: replaced.left.length - updated,
+      superseded: incoming.rowCount - inserted - replaced.left.length,
     },
     ownRowsInFile,
   }
@@ -71,14 +70,12 @@ export function mergeAll(dataset: Dataset, batches: readonly RowBatch[]): RowBat
   return gather(dataset, batches, resolve(dataset, batches, 0).winners)
 }
 
-/** Row numbers of the file and, at the same places, of the incoming rows that take their keys. */
-type Replaced = { readonly fileRows: Int32Array; readonly incomingRows: Int32Array }
-
 type Resolved = {
   /** Winning rows in key order, counted through all batches. */
   readonly winners: Int32Array
   readonly inserted: number
-  readonly replaced: Replaced
+  /** Rows of the file, and the incoming rows that take their keys. */
+  readonly replaced: RowPairs
   readonly ownRowsInFile: boolean
 }
 
@@ -120,7 +117,7 @@ function resolve(dataset: Dataset, batches: readonly RowBatch[], fileCount: numb
   return {
     winners: order.subarray(0, keyCount),
     inserted,
-    replaced: { fileRows: fileRows.subarray(0, replacedCount), incomingRows: incomingRows.subarray(0, replacedCount) },
+    replaced: { left: fileRows.subarray(0, replacedCount), right: incomingRows.subarray(0, replacedCount) },
     ownRowsInFile,
   }
 }
@@ -165,42 +162,4 @@ function onlyValue(parts: readonly (readonly (string | null)[])[]): string | nul
   const value = parts.find((part) => part.length > 0)?.[0]
   for (const part of parts) for (let row = 0; row < part.length; row++) if (part[row] !== value) return undefined
   return value
-}
-
-/** How many replaced rows differ from their successors in a business column. */
-function countDifferent(dataset: Dataset, file: RowBatch, incoming: RowBatch, replaced: Replaced): number {
-  const differs = new Uint8Array(replaced.fileRows.length)
-  for (const { name } of dataset.columns)
-    markDifferent(columnOf(file, name), columnOf(incoming, name), replaced, differs)
-  return differs.reduce((count, one) => count + one, 0)
-}
-
-/** One loop per kind of array, as in `takeValues`. */
-function markDifferent(a: ColumnData, b: ColumnData, { fileRows, incomingRows }: Replaced, differs: Uint8Array): void {
-  const pairs = differs.length
-  if (a instanceof BigInt64Array && b instanceof BigInt64Array) {
-    const left = wordsOf(a)
-    const right = wordsOf(b)
-    for (let pair = 0; pair < pairs; pair++) {
-      const i = 2 * (fileRows[pair] as number)
-      const j = 2 * (incomingRows[pair] as number)
-      if (left[i] !== right[j] || left[i + 1] !== right[j + 1]) differs[pair] = 1
-    }
-  } else if (a instanceof Float64Array && b instanceof Float64Array) {
-    for (let pair = 0; pair < pairs; pair++) {
-      const left = a[fileRows[pair] as number] as number
-      const right = b[incomingRows[pair] as number] as number
-      if (left !== right && !equalDoubles(left, right)) differs[pair] = 1
-    }
-  } else if (a instanceof Int32Array && b instanceof Int32Array) {
-    for (let pair = 0; pair < pairs; pair++) {
-      if (a[fileRows[pair] as number] !== b[incomingRows[pair] as number]) differs[pair] = 1
-    }
-  } else {
-    for (let pair = 0; pair < pairs; pair++) {
-      const left = a[fileRows[pair] as number]
-      const right = b[incomingRows[pair] as number]
-      if (left !== right && !(Number.isNaN(left) && Number.isNaN(right))) differs[pair] = 1
-    }
-  }
 }

@@ -14,15 +14,15 @@ import type { Platform } from '../platform.ts'
 import { recordRawPage, storeRawPage } from '../provenance/raw-page.ts'
 import { rawPath } from '../provenance/raw-path.ts'
 import {
-  type BoundSource,
+  type BoundProvider,
   httpRequestOf,
   type PageVerdict,
   type ProviderRequest,
+  type ProviderSource,
   requestFingerprint,
-  type Source,
   type Window,
 } from '../sources/contract.ts'
-import { bindClaim } from './bind-claim.ts'
+import { bindProvider } from './bind-claim.ts'
 import type { Claim } from './claim.ts'
 import { markLanded } from './landed.ts'
 import { QuotaGoneError, WindowTooLargeError } from './split.ts'
@@ -34,8 +34,8 @@ const THROTTLE_WAIT_MS_DEFAULT = 1_000
 type Fetch = {
   readonly platform: Platform
   readonly claim: Claim
-  readonly source: Source
-  readonly bound: BoundSource
+  readonly source: ProviderSource
+  readonly bound: BoundProvider
   readonly settings: SourceSettings
   readonly window: Window
   readonly signal: AbortSignal
@@ -54,7 +54,7 @@ export async function fetchWindow(
   claim: Claim,
   { signal, waitMsMax }: FetchOptions,
 ): Promise<'landed' | 'empty'> {
-  const { source, bound } = bindClaim(platform, claim)
+  const { source, bound } = bindProvider(platform, claim)
   if (claim.lo === null || claim.hi === null) {
     throw new PermanentError(`ingest ${claim.sourceIngestId}: expected a window, got none`)
   }

@@ -4,7 +4,7 @@ import { parseDuration } from '../duration.ts'
 import { ConfigError } from '../errors.ts'
 import { formatInstant, type Instant, instantOfDate, MICROS_PER_SECOND, parseDate, parseInstant } from '../instant.ts'
 import { canonicalJson, type JsonValue, sample } from '../json.ts'
-import type { BoundSource, Source } from '../sources/contract.ts'
+import type { BoundProvider, Source } from '../sources/contract.ts'
 
 /** One stream of `streams.json`, parsed, with its source's defaults filled in. */
 export type StreamDefinition = {
@@ -110,10 +110,14 @@ function bindSource(
   sources: ReadonlyMap<string, Source>,
   place: string,
   problems: string[],
-): BoundSource | undefined {
+): BoundProvider | undefined {
   const source = sources.get(item.source)
   if (source === undefined) {
     problems.push(`${place}.source: expected one of ${[...sources.keys()].join(', ')}, got "${item.source}"`)
+    return undefined
+  }
+  if (source.kind === 'files') {
+    problems.push(`${place}.source: expected a provider, got "${item.source}", whose files are taken when they come`)
     return undefined
   }
   if (source.dataset.name !== item.dataset) {
@@ -129,7 +133,7 @@ function bindSource(
   }
 }
 
-function define(item: z.infer<typeof entry>, bound: BoundSource): StreamDefinition {
+function define(item: z.infer<typeof entry>, bound: BoundProvider): StreamDefinition {
   const { source, dataset } = item
   const place = { dataset, source, subject: bound.subject, timeframe: bound.timeframe }
   const params = bound.params as JsonValue
@@ -152,7 +156,7 @@ function define(item: z.infer<typeof entry>, bound: BoundSource): StreamDefiniti
   }
 }
 
-function contradictions(stream: StreamDefinition, bound: BoundSource, place: string): readonly string[] {
+function contradictions(stream: StreamDefinition, bound: BoundProvider, place: string): readonly string[] {
   const problems: string[] = []
   const granularity = BigInt(bound.consistency.granularityS) * MICROS_PER_SECOND
   for (const name of ['origin', 'until'] as const) {

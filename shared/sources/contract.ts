@@ -77,37 +77,49 @@ export type SourceSpec<Params> = {
   readonly records: (body: Uint8Array, params: Params, into: RecordSink) => void
 }
 
-/** A source as the platform sees it: everything that depends on a stream's parameters is behind `bind`. */
-export type Source = Pick<
-  SourceSpec<never>,
-  | 'id'
-  | 'dataset'
-  | 'transformVersion'
-  | 'baseUrl'
-  | 'credentials'
-  | 'budget'
-  | 'pagesMax'
-  | 'bodyBytesMax'
-  | 'authorize'
-> & {
-  /** Parses `params`; throws zod's error where they are not this source's. */
-  readonly bind: (params: unknown) => BoundSource
+/** What every source is to the platform, wherever its bytes come from. */
+type AnySource = Pick<SourceSpec<never>, 'id' | 'dataset' | 'transformVersion' | 'bodyBytesMax'>
+
+/** A source that is asked over HTTP, as the platform sees it: what depends on a stream's parameters is behind `bind`. */
+export type ProviderSource = AnySource &
+  Pick<SourceSpec<never>, 'baseUrl' | 'credentials' | 'budget' | 'pagesMax' | 'authorize'> & {
+    readonly kind: 'provider'
+    /** Parses `params`; throws zod's error where they are not this source's. */
+    readonly bind: (params: unknown) => BoundProvider
+  }
+
+/** A source whose bytes are files that somebody puts into the landing zone: each version of a file is one ingest. */
+export type FileSource = AnySource & {
+  readonly kind: 'files'
+  readonly bind: (params: unknown) => BoundFiles
 }
 
+export type Source = ProviderSource | FileSource
+
+/** A source with the parameters of one stream. */
 export type BoundSource = {
   /** As parsed, with defaults filled in: what is stored with the stream and identifies it. */
   readonly params: unknown
   readonly subject: string
   readonly timeframe: string | undefined
-  readonly consistency: Consistency
-  readonly request: (window: Window, token: string | null) => ProviderRequest
-  readonly page: (answer: ProviderAnswer) => PageVerdict
   readonly records: (body: Uint8Array, into: RecordSink) => void
 }
 
-export function defineSource<Params>(spec: SourceSpec<Params>): Source {
+export type BoundProvider = BoundSource & {
+  readonly consistency: Consistency
+  readonly request: (window: Window, token: string | null) => ProviderRequest
+  readonly page: (answer: ProviderAnswer) => PageVerdict
+}
+
+export type BoundFiles = BoundSource & {
+  /** How many records the file holds, without parsing them; `broken` where it is no file of this source. */
+  readonly count: (body: Uint8Array) => Extract<PageVerdict, { kind: 'broken' }> | { kind: 'file'; records: number }
+}
+
+export function defineSource<Params>(spec: SourceSpec<Params>): ProviderSource {
   return {
     ...spec,
+    kind: 'provider',
     bind(input) {
       const params = spec.params.parse(input)
       return {

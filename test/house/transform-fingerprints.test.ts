@@ -7,7 +7,7 @@ import { createRecordSink } from '../../shared/datasets/record-sink.ts'
 import { instantOfDate, parseDate } from '../../shared/instant.ts'
 import { storableJson } from '../../shared/json.ts'
 import { sha256Hex } from '../../shared/sha256.ts'
-import type { Source } from '../../shared/sources/contract.ts'
+import type { ProviderSource } from '../../shared/sources/contract.ts'
 import { SOURCES } from '../../shared/sources/registry.ts'
 
 /**
@@ -77,7 +77,7 @@ async function firstPage(
   },
 ): Promise<Uint8Array> {
   const day = instantOfDate(parseDate('2019-03-08') as number)
-  const bound = (SOURCES.get(id) as Source).bind(asked.params)
+  const bound = (SOURCES.get(id) as ProviderSource).bind(asked.params)
   const { path, query } = bound.request({ lo: day, hi: day + 5n * 86_400_000_000n }, null)
   const search = new URLSearchParams({ ...query, ...asked.query })
   const answer = await fetch(`${asked.url}${path}?${search}`, { headers: { ...asked.headers } })

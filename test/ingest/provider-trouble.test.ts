@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Fault } from '../../jobs/local/providers/faults.ts'
 import { alpaca } from '../../shared/sources/alpaca/alpaca.ts'
-import { requestFingerprint, type Source } from '../../shared/sources/contract.ts'
+import { requestFingerprint, type ProviderSource } from '../../shared/sources/contract.ts'
 import { contentOf, ingestsOf, passTime, QUICK, rawBlobs, statusesOf } from '../conformance/source-fixtures.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { openWorkbench, type StreamEntry, TWO_YEARS, type WorkbenchOptions } from '../support/workbench.ts'
@@ -12,7 +12,7 @@ const ONE_GRANULE: StreamEntry = { ...TWO_YEARS, origin: '2001-12-03', until: '2
 const SECRETS = ['test-key-id', 'test-secret-key']
 
 /** Alpaca with other limits of its own. */
-const alpacaWith = (changes: Partial<Source>): ReadonlyMap<string, Source> =>
+const alpacaWith = (changes: Partial<ProviderSource>): ReadonlyMap<string, ProviderSource> =>
   new Map([['alpaca', { ...alpaca, ...changes }]])
 /** A token for the first page, and the next one in a quarter of an hour. */
 const ONE_TOKEN = alpacaWith({ budget: { ...alpaca.budget, capacity: 1, refillPerS: 1 / 900 } })

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { readPartitionFile } from '../../shared/curated/partition-file.ts'
 import { bars } from '../../shared/datasets/bars.ts'
 import { columnOf } from '../../shared/datasets/row-batch.ts'
-import type { Source } from '../../shared/sources/contract.ts'
+import type { ProviderSource } from '../../shared/sources/contract.ts'
 import { SOURCES } from '../../shared/sources/registry.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { lakeState, readLake } from '../support/lake-state.ts'
@@ -14,7 +14,7 @@ const FIRST_HALF = { ...TWO_YEARS, until: '2001-07-01' }
 const ONE_YEAR = { ...TWO_YEARS, until: '2002-01-01' }
 
 /** The same source as its next version would be: volumes in hundreds. */
-function nextVersion(source: Source): Source {
+function nextVersion(source: ProviderSource): ProviderSource {
   return {
     ...source,
     transformVersion: source.transformVersion + 1,

@@ -6,7 +6,7 @@ import { createHttpClient } from '../../shared/http/client.ts'
 import type { HttpAnswer } from '../../shared/http/exchange.ts'
 import { type Instant, parseInstant } from '../../shared/instant.ts'
 import { alpaca } from '../../shared/sources/alpaca/alpaca.ts'
-import { type BoundSource, httpRequestOf, type ProviderRequest, type Window } from '../../shared/sources/contract.ts'
+import { type BoundProvider, httpRequestOf, type ProviderRequest, type Window } from '../../shared/sources/contract.ts'
 
 const KEYS = { ALPACA_KEY_ID: 'key-1', ALPACA_SECRET_KEY: 's3cret' }
 const PAGES_MAX = 100
@@ -36,7 +36,7 @@ export async function ask({ url }: Simulator, request: ProviderRequest): Promise
 export type BarRow = { readonly ts: string; readonly date: number; readonly close: number; readonly volume: number }
 
 /** All bars of a window, page by page as the platform asks for them; throws where a page is none. */
-export async function fetchBars(simulator: Simulator, bound: BoundSource, window: Window) {
+export async function fetchBars(simulator: Simulator, bound: BoundProvider, window: Window) {
   const rows: BarRow[] = []
   const pages: number[] = []
   let rejects = 0
