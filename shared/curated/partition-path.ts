@@ -37,7 +37,12 @@ export function partitionOf(dataset: Dataset, place: StreamPlace, instant: Insta
   }
   const { folder, lo, hi } = period(dataset.partitionBy(place), instant)
   const partitionKey = `${streamFolder(place)}${folder}/${partName(place)}`
-  return { partitionKey, path: `${datasetFolder(place)}${partitionKey}.parquet`, lo, hi }
+  return { partitionKey, path: partitionPath(place.dataset, partitionKey), lo, hi }
+}
+
+/** Name of the blob of a partition of `dataset`. */
+export function partitionPath(dataset: string, partitionKey: string): string {
+  return `${datasetFolder({ dataset })}${partitionKey}.parquet`
 }
 
 /** The rows of each partition, partitions in the order of time, rows in the order in which they came. */
@@ -86,7 +91,7 @@ function rowsOf(batch: RowBatch, columns: Parameters<typeof takeRows>[1], runs: 
   return takeRows(batch, columns, indexes)
 }
 
-const datasetFolder = (place: StreamPlace) => `dataset=${encodePathPart(place.dataset)}/`
+const datasetFolder = (place: Pick<StreamPlace, 'dataset'>) => `dataset=${encodePathPart(place.dataset)}/`
 
 const partName = (place: StreamPlace) => `part-${encodePathPart(place.source)}`
 

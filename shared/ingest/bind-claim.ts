@@ -50,8 +50,6 @@ function bind<Bound>(
   } catch (error) {
     if (!(error instanceof z.ZodError)) throw error
     const problems = error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
-    throw new PermanentError(
-      `ingest ${sourceIngestId}: expected parameters of ${source.id}, got others (${problems})`,
-    )
+    throw new PermanentError(`ingest ${sourceIngestId}: expected parameters of ${source.id}, got others (${problems})`)
   }
 }

@@ -1,3 +1,4 @@
+import type { StreamPlace } from '../curated/partition-path.ts'
 import type { Instant } from '../instant.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'
 import { nextState } from './state-machine.ts'
@@ -12,12 +13,17 @@ export type Claim = {
   readonly dataset: string
   readonly subject: string
   readonly timeframe: string | null
+  /** Of the stream. */
   readonly params: unknown
+  /** Of the ingest: as the stream's were when it was planned, or the version of a file. */
+  readonly parameters: unknown
   /** Null for files and rebuilds. */
   readonly lo: Instant | null
   readonly hi: Instant | null
   /** Database time of the claim: orders attempts whatever the workers' clocks say. */
   readonly claimedAt: Instant
+  /** Of the stream, seconds; null where the provider keeps everything. */
+  readonly retentionS: number | null
 }
 
 /** One stored page of the attempt that landed. */
@@ -45,7 +51,7 @@ export type ClaimRequest = {
 
 const CLAIM_COLUMNS = `
   i.source_ingest_id as "sourceIngestId", i.epoch, i.stream_id as "streamId", i.lane, s.source, s.dataset, s.subject,
-  s.timeframe, s.params, i.lo, i.hi, now() as "claimedAt"`
+  s.timeframe, s.params, i.parameters, i.lo, i.hi, now() as "claimedAt", s.retention_s as "retentionS"`
 
 // A refused claim takes no epoch, no attempt and no lease: it matches no row.
 const CLAIMABLE = `
@@ -97,6 +103,16 @@ select c.*, p.page_no as "pageNo", p.path, p.sha256, p.record_count as "recordCo
   from claimed c
   left join provenance.raw_page p on p.source_ingest_id = c."sourceIngestId" and p.epoch = c."landedEpoch"
  order by p.page_no`,
+}
+
+/** Where the stream of a claim keeps its partitions. */
+export function placeOf({ dataset, source, subject, timeframe }: Claim): StreamPlace {
+  return { dataset, source, subject, timeframe: timeframe ?? undefined }
+}
+
+/** Names the stream in the metadata of its raw pages. */
+export function streamKeyOf({ source, dataset, subject, timeframe }: Claim): string {
+  return [source, dataset, subject, timeframe ?? ''].join('/')
 }
 
 /** `planned → landing` with a new epoch, an attempt and a lease; null where the claim is refused. */

@@ -5,7 +5,8 @@ import { nextState } from './state-machine.ts'
 
 /**
  * `landing → landed` (or `empty`), in one statement and under the stream's lock: the chain of pages is proven complete
- * from what was stored, and the window becomes coverage. A complete answer without records covers at once.
+ * from what was stored, and the window becomes coverage. A complete answer without records covers at once; a file
+ * without records is curated like any other, because publishing it takes the place of the versions before it.
  *
  * The proof: pages 0…n−1 without a gap, each asked for with the token that the one before named, the last one and only
  * the last one final, and none that was kept merely as evidence.
@@ -20,6 +21,8 @@ with locked as materialized (
      for update
 ), chain as (
   select count(*)::int as pages, sum(record_count)::bigint as records, sum(body_bytes)::bigint as body_bytes,
+         sum(record_count) = 0 and exists (select from provenance.source_ingest
+                                            where source_ingest_id = $1::uuid and lo is not null) as empty,
          coalesce(bool_and(page_no = position - 1 and record_count is not null
                            and token_sha256 is not distinct from expected_token
                            and is_last = (position = of_pages)), false) as complete
@@ -30,16 +33,16 @@ with locked as materialized (
           window w as (order by page_no)) page
 ), done as (
   update provenance.source_ingest i
-     set state = case when chain.records = 0 then ${nextState('i', 'landEmpty')} else ${nextState('i', 'land')} end,
+     set state = case when chain.empty then ${nextState('i', 'landEmpty')} else ${nextState('i', 'land')} end,
          landed_epoch = i.epoch, pages = chain.pages, records = chain.records, body_bytes = chain.body_bytes,
          attempts = 0, attempting_since = null, claimed_by = null, lease_expires_at = null,
          error_class = null, error_summary = null,
          queued_at = now(),
-         finished_at = case when chain.records = 0 then now() end,
-         checkpoint_after = case when chain.records = 0 then
+         finished_at = case when chain.empty then now() end,
+         checkpoint_after = case when chain.empty then
            ingest.checkpoint(locked.origin, locked.covered + tstzmultirange(tstzrange(i.lo, i.hi))) end,
          inserted = z.zero, updated = z.zero, unchanged = z.zero, superseded = z.zero, rejected = z.zero, outside = z.zero
-    from locked, chain, lateral (select case when chain.records = 0 then 0 end as zero) z
+    from locked, chain, lateral (select case when chain.empty then 0 end as zero) z
    where i.source_ingest_id = $1::uuid and i.epoch = $2::int and i.stream_id = locked.stream_id
      and ${nextState('i', 'land')} is not null and chain.complete
   returning i.source_ingest_id, i.stream_id, i.state, i.lo, i.hi, i.pages, i.records

@@ -90,10 +90,8 @@ export type PartitionListing = {
   readonly pending: boolean
 }
 
-const LISTED: Statement = {
-  name: 'listed_in_partition',
-  text: `
-with listed as (
+const LISTED = `
+listed as (
   select l.source_ingest_id as "sourceIngestId", i.lo, i.hi, i.state,
          p.page_no as "pageNo", p.path, p.sha256, p.record_count as "recordCount", p.observed_at as "observedAt"
     from curated.partition_ingest l
@@ -101,25 +99,61 @@ with listed as (
     join provenance.raw_page p on p.source_ingest_id = l.source_ingest_id and p.epoch = l.landed_epoch
    where l.dataset = $1::text and l.partition_key = $2::text
      and i.superseded_by is null and i.withdrawn_at is null
-), pending as (
+)`
+
+const READ_LISTING: Statement = {
+  name: 'listed_in_partition',
+  text: `
+with ${LISTED}, pending as (
   select exists (select from listed where state <> 'published')
       or exists (select from provenance.source_ingest r join ingest.stream s using (stream_id)
-                  where r.lane = 'reprocess' and s.dataset = $1::text and r.partition_key = $2::text
-                    and r.state <> 'published') as pending
+                  where r.lane = 'reprocess' and r.by_mark and r.state <> 'published'
+                    and s.dataset = $1::text and r.partition_key = $2::text) as pending
 )
 select pending.pending, listed.*
   from pending left join listed on true
  order by "sourceIngestId", "pageNo"`,
 }
 
-/** Every current ingest listed for the partition. Read after the file, so that whoever wrote before is in it. */
+const READ_LISTING_TO_REBUILD: Statement = {
+  name: 'listed_in_partition_to_rebuild',
+  text: `
+with mine as materialized (
+  select source_ingest_id
+    from provenance.source_ingest
+   where source_ingest_id = $3::uuid and epoch = $4::int and state = 'curating'
+     for update
+), ${LISTED}
+select listed.*
+  from mine left join listed on true
+ order by "sourceIngestId", "pageNo"`,
+}
+
+type ListingRow = Omit<ListedIngest, 'pages'> & ManifestPage & { readonly pending?: boolean }
+
+/** Every current ingest listed for the partition, and whether its file may lag behind. Read after the file, so that whoever wrote before is in it. */
 export async function readPartitionListing(
   db: Queryable,
   dataset: string,
   partitionKey: string,
 ): Promise<PartitionListing> {
-  type Row = Omit<ListedIngest, 'pages'> & ManifestPage & { readonly pending: boolean }
-  const rows = await db.query<Row>(LISTED, [dataset, partitionKey])
+  const rows = await db.query<ListingRow>(READ_LISTING, [dataset, partitionKey])
+  return { ingests: ingestsOf(rows), pending: rows[0]?.pending ?? false }
+}
+
+/** The same for a worker that is about to replace the file. Throws LeaseLostError where the rebuild is no longer its. */
+export async function readListingToRebuild(
+  db: Queryable,
+  claim: CurateClaim,
+  partitionKey: string,
+): Promise<Pick<PartitionListing, 'ingests'>> {
+  const { dataset, sourceIngestId, epoch } = claim
+  const rows = await db.query<ListingRow>(READ_LISTING_TO_REBUILD, [dataset, partitionKey, sourceIngestId, epoch])
+  if (rows.length > 0) return { ingests: ingestsOf(rows) }
+  throw new LeaseLostError(`rebuild ${sourceIngestId}: epoch ${epoch} may no longer write ${partitionKey}`)
+}
+
+function ingestsOf(rows: readonly ListingRow[]): readonly ListedIngest[] {
   const ingests = new Map<string, ListedIngest & { pages: ManifestPage[] }>()
   for (const { sourceIngestId, lo, hi, pageNo, path, sha256, recordCount, observedAt } of rows) {
     if (sourceIngestId === null) continue
@@ -127,5 +161,5 @@ export async function readPartitionListing(
     ingest.pages.push({ pageNo, path, sha256, recordCount, observedAt })
     ingests.set(sourceIngestId, ingest)
   }
-  return { ingests: [...ingests.values()], pending: rows[0]?.pending ?? false }
+  return [...ingests.values()]
 }

@@ -1,27 +1,11 @@
 import { LeaseLostError, PermanentError } from '../errors.ts'
-import { formatInstant, type Instant } from '../instant.ts'
 import { storableJson } from '../json.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'
 import type { CurateClaim } from './claim.ts'
 import type { ParsedIngest } from './parse-pages.ts'
+import type { WrittenPartition } from './partition-target.ts'
+import { formatPartitions, PLACE_PARTITIONS, partitionRows } from './place-partitions.ts'
 import { nextState } from './state-machine.ts'
-
-/** A partition file as it now stands in the lake. */
-export type WrittenPartition = {
-  readonly dataset: string
-  readonly partitionKey: string
-  readonly path: string
-  readonly blobVersion: number
-  readonly etag: string
-  readonly sha256: string
-  readonly contentSha256: string
-  readonly rows: number
-  readonly bytes: number
-  readonly minTs: Instant | null
-  readonly maxTs: Instant | null
-  readonly transformVersion: number
-  readonly contractVersion: number
-}
 
 /**
  * `curating → published`, in one statement and under the stream's lock: rejects, counts, coverage and the partitions in
@@ -33,10 +17,7 @@ const PUBLISH: Statement = {
   text: `
 with locked as materialized (
   select stream_id, origin, published + accepted as covered from ingest.stream where stream_id = $3::bigint for update
-), partition as materialized (
-  select * from jsonb_to_recordset($7::jsonb) as p (dataset text, partition_key text, path text, blob_version bigint,
-         etag text, sha256 text, content_sha256 text, rows bigint, bytes bigint, min_ts timestamptz,
-         max_ts timestamptz, transform_version int, contract_version int)
+), partition as materialized (${partitionRows('$7')}
 ), counts as (
   select coalesce(sum(inserted), 0)::bigint as inserted, coalesce(sum(updated), 0)::bigint as updated,
          coalesce(sum(unchanged), 0)::bigint as unchanged, coalesce(sum(superseded), 0)::bigint as superseded
@@ -66,19 +47,7 @@ with locked as materialized (
   select d.source_ingest_id, r.page_no, r.ordinal, r.code, r.detail, r.record
     from done d, jsonb_to_recordset($6::jsonb) as r (page_no int, ordinal int, code text, detail text, record jsonb)
   on conflict do nothing
-), placed as (
-  insert into curated.partition as p (dataset, partition_key, stream_id, path, blob_version, etag, sha256,
-         content_sha256, rows, bytes, min_ts, max_ts, transform_version, contract_version, source_ingest_id)
-  select dataset, partition_key, d.stream_id, path, blob_version, etag, sha256, content_sha256, rows, bytes, min_ts,
-         max_ts, transform_version, contract_version, d.source_ingest_id
-    from done d, partition
-   order by dataset, partition_key
-  on conflict (dataset, partition_key) do update
-     set blob_version = excluded.blob_version, etag = excluded.etag, sha256 = excluded.sha256,
-         content_sha256 = excluded.content_sha256, rows = excluded.rows, bytes = excluded.bytes,
-         min_ts = excluded.min_ts, max_ts = excluded.max_ts, transform_version = excluded.transform_version,
-         contract_version = excluded.contract_version, source_ingest_id = excluded.source_ingest_id, updated_at = now()
-   where p.blob_version < excluded.blob_version
+), placed as (${PLACE_PARTITIONS}
 )
 select (select count(*) from done) as published, i.state, i.epoch, i.records,
        c.inserted + c.updated + c.unchanged + c.superseded + $4::bigint + $5::bigint as accounted
@@ -109,7 +78,7 @@ export async function publish(
     parsed.rejects.length,
     parsed.outside,
     storableJson(rejects),
-    JSON.stringify(partitions.map(toRow)),
+    formatPartitions(partitions),
   ])
   if (row?.published === 1) return
   if (row && row.state === 'curating' && row.epoch === claim.epoch && row.records !== row.accounted) {
@@ -120,23 +89,4 @@ export async function publish(
   throw new LeaseLostError(
     `ingest ${claim.sourceIngestId}: expected epoch ${claim.epoch} to be curating, got epoch ${row?.epoch} ${row?.state}`,
   )
-}
-
-function toRow(partition: WrittenPartition) {
-  const time = (instant: Instant | null) => (instant === null ? null : formatInstant(instant))
-  return {
-    dataset: partition.dataset,
-    partition_key: partition.partitionKey,
-    path: partition.path,
-    blob_version: partition.blobVersion,
-    etag: partition.etag,
-    sha256: partition.sha256,
-    content_sha256: partition.contentSha256,
-    rows: partition.rows,
-    bytes: partition.bytes,
-    min_ts: time(partition.minTs),
-    max_ts: time(partition.maxTs),
-    transform_version: partition.transformVersion,
-    contract_version: partition.contractVersion,
-  }
 }

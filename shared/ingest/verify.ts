@@ -1,14 +1,11 @@
-import { mergeAll } from '../curated/merge.ts'
 import { encode } from '../curated/partition-file.ts'
-import { splitByPartition } from '../curated/partition-path.ts'
-import type { RowBatch } from '../datasets/row-batch.ts'
 import { PermanentError } from '../errors.ts'
 import type { Platform } from '../platform.ts'
 import type { Statement } from '../postgres/database.ts'
 import { sha256Hex } from '../sha256.ts'
 import type { Source } from '../sources/contract.ts'
-import { parsePages } from './parse-pages.ts'
 import { type ListedIngest, readPartitionListing } from './partition-listing.ts'
+import { rebuildRows } from './rebuild-rows.ts'
 
 /** Whether a curated file is exactly what the raw pages of its current ingests make (I3). */
 export type Verdict =
@@ -80,15 +77,10 @@ async function rebuiltSha256(
   ingests: readonly ListedIngest[],
   signal: AbortSignal,
 ): Promise<string> {
-  const bound = source.bind(partition.params)
   const { dataset, transformVersion } = source
   const place = { ...partition, timeframe: partition.timeframe ?? undefined }
-  const batches: RowBatch[] = []
-  for (const { lo, hi, pages } of ingests) {
-    const window = lo === null || hi === null ? null : { lo, hi }
-    const parsed = await parsePages({ raw, dataset, bound, pages, window, signal })
-    const mine = splitByPartition(dataset, place, parsed.rows).find(({ path }) => path === partition.path)
-    if (mine !== undefined) batches.push(mine.rows)
-  }
-  return encode(dataset, mergeAll(dataset, batches), transformVersion).sha256
+  const { partitionKey } = partition
+  const bound = source.bind(partition.params)
+  const rows = await rebuildRows({ raw, dataset, bound, place, partitionKey, signal }, ingests)
+  return encode(dataset, rows, transformVersion).sha256
 }

@@ -2,11 +2,13 @@ import { TransientError } from '../errors.ts'
 import { openAlert } from '../ops/alerts.ts'
 import { type Platform, transformVersions } from '../platform.ts'
 import { type Claim, claimToCurate, claimToLand, stateOf } from './claim.ts'
-import { curateWindow } from './curate-window.ts'
+import { curateLanded } from './curate-landed.ts'
 import { fetchWindow } from './fetch-window.ts'
-import { sendHint } from './hints.ts'
+import { sendHint, sendHints } from './hints.ts'
+import { landFile } from './land-file.ts'
 import { holdLease } from './lease.ts'
 import { parseMessage } from './message.ts'
+import { rebuildPartition } from './rebuild-partition.ts'
 import { type Settled, settle } from './settle.ts'
 import { WindowTooLargeError } from './split.ts'
 
@@ -22,7 +24,7 @@ export type WorkLimits = {
   readonly waitMsMax: number
 }
 
-/** `land`: claim, fetch every page into raw, prove the window complete. Throws only where Postgres does not answer. */
+/** `land`: claim, bring every page of the window, or the file, into raw, and prove that it is complete. Throws only where Postgres does not answer. */
 export async function land(platform: Platform, body: unknown, limits: WorkLimits): Promise<Worked> {
   const sourceIngestId = await readMessage(platform, 'land', body)
   if (sourceIngestId === null) return 'bad-message'
@@ -35,13 +37,14 @@ export async function land(platform: Platform, body: unknown, limits: WorkLimits
     stop,
     deadlineMs,
     late: new WindowTooLargeError(`expected to be fetched within ${deadlineMs} ms`),
-    work: (signal) => fetchWindow(platform, claim, { signal, waitMsMax }),
+    work: (signal) =>
+      claim.lo === null ? landFile(platform, claim, signal) : fetchWindow(platform, claim, { signal, waitMsMax }),
   })
   if (worked === 'landed') await sendHint(platform, { queue: 'curate', sourceIngestId })
   return worked
 }
 
-/** `curate`: claim, parse the raw pages, merge them into curated files, publish. Throws only where Postgres does not answer. */
+/** `curate`: claim, parse the raw pages, merge them into curated files (or rebuild one), publish. Throws only where Postgres does not answer. */
 export async function curate(platform: Platform, body: unknown, limits: WorkLimits): Promise<Worked> {
   const sourceIngestId = await readMessage(platform, 'curate', body)
   if (sourceIngestId === null) return 'bad-message'
@@ -55,7 +58,15 @@ export async function curate(platform: Platform, body: unknown, limits: WorkLimi
     deadlineMs,
     late: new TransientError(`expected to be curated within ${deadlineMs} ms`),
     work: async (signal) => {
-      await curateWindow(platform, claim, signal)
+      if (claim.lane === 'reprocess') {
+        await rebuildPartition(platform, claim, signal)
+      } else {
+        const rebuilds = await curateLanded(platform, claim, signal)
+        await sendHints(
+          platform,
+          rebuilds.map((id) => ({ sourceIngestId: id, queue: 'curate' as const })),
+        )
+      }
       return 'published' as const
     },
   })

@@ -12,6 +12,11 @@ const decompress = promisify(gunzip)
 // Level 1 takes half the time of level 6 for a tenth more bytes; raw is written once and seldom read.
 const GZIP_OPTIONS = { level: 1 }
 
+/** What a page belongs to: a window of its stream, or a version of a file. */
+export type PageOrigin =
+  | { readonly lo: Instant; readonly hi: Instant }
+  | { readonly name: string; readonly version: number }
+
 export type RawPage = {
   readonly sourceIngestId: string
   readonly epoch: number
@@ -19,8 +24,7 @@ export type RawPage = {
   readonly path: string
   readonly body: Uint8Array
   readonly streamKey: string
-  readonly lo: Instant
-  readonly hi: Instant
+  readonly of: PageOrigin
   readonly observedAt: Instant
   readonly requestFingerprint: string
 }
@@ -45,8 +49,9 @@ export async function storeRawPage(raw: BlobContainer, page: RawPage): Promise<S
       stream: encodeURIComponent(page.streamKey),
       epoch: String(page.epoch),
       pageno: String(page.pageNo),
-      lo: formatInstant(page.lo),
-      hi: formatInstant(page.hi),
+      ...('lo' in page.of
+        ? { lo: formatInstant(page.of.lo), hi: formatInstant(page.of.hi) }
+        : { filename: encodeURIComponent(page.of.name), fileversion: String(page.of.version) }),
       observedat: formatInstant(page.observedAt),
       requestfingerprint: page.requestFingerprint,
     },
@@ -110,7 +115,8 @@ export type RawPageRow = Pick<
   StoredPage & {
     /** Null: kept as evidence, but no page of this source; such a chain never lands. */
     readonly recordCount: number | null
-    readonly httpStatus: number
+    /** Null: copied from a file. */
+    readonly httpStatus: number | null
     readonly token: string | null
     readonly nextToken: string | null
     readonly isLast: boolean

@@ -6,16 +6,18 @@ export type RawPlace = {
   readonly dataset: string
   readonly timeframe: string | null
   readonly subject: string
-  /** Lower end of the window: its year and month are the folder's. */
-  readonly lo: Instant
+  /** Lower end of the window, or the change time of the file: its year and month are the folder's. */
+  readonly at: Instant
   readonly sourceIngestId: string
   readonly epoch: number
   readonly pageNo: number
+  /** What the body is: `json`, or the ending of the file's name. */
+  readonly ending: string
 }
 
 /** Path of a raw page inside the container `raw`. Ingest, epoch and page make it unique: it is written once. */
 export function rawPath(place: RawPlace): string {
-  const [year = '', month = ''] = formatDate(Number(place.lo / MICROS_PER_DAY)).split('-')
+  const [year = '', month = ''] = formatDate(Number(place.at / MICROS_PER_DAY)).split('-')
   const folders = [
     `vendor=${encodePathPart(place.source)}`,
     `dataset=${encodePathPart(place.dataset)}`,
@@ -24,6 +26,6 @@ export function rawPath(place: RawPlace): string {
     `year=${year}`,
     `month=${month}`,
   ]
-  const name = `${formatCompact(place.lo)}_${place.sourceIngestId}_e${place.epoch}_p${place.pageNo}.json.gz`
+  const name = `${formatCompact(place.at)}_${place.sourceIngestId}_e${place.epoch}_p${place.pageNo}.${place.ending}.gz`
   return `${folders.join('/')}/${name}`
 }

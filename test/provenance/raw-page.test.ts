@@ -13,8 +13,7 @@ const PAGE: RawPage = {
   path: 'vendor=alpaca/dataset=bars/symbol=%C3%85%2F..%2Fx/year=2020/month=01/page.json.gz',
   body: new TextEncoder().encode('{"bars":{"Å":[]}}'),
   streamKey: 'alpaca/bars/Å/../x/1d',
-  lo: 0n,
-  hi: 86_400_000_000n,
+  of: { lo: 0n, hi: 86_400_000_000n },
   observedAt: 1n,
   requestFingerprint: 'f'.repeat(64),
 }
