@@ -53,7 +53,7 @@ export async function outcomeCounts({ db }: Platform): Promise<Readonly<Record<s
   const [counts] = await db.query<Record<string, number>>({
     name: 'outcome counts',
     text: `select sum(inserted)::bigint as inserted, sum(updated)::bigint as updated, sum(unchanged)::bigint as unchanged,
-                  sum(superseded)::bigint as superseded, sum(rejected)::bigint as rejected, sum(outside)::bigint as outside
+                  sum(superseded)::bigint as superseded, sum(rejected)::bigint as rejected, sum(outside)::bigint as outside, sum(removed)::bigint as removed
              from provenance.source_ingest where state in ('published', 'empty')`,
   })
   return counts ?? {}

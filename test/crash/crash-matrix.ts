@@ -1,54 +1,70 @@
 import { describe, expect, test } from 'vitest'
 import { expireOwnLeases } from '../../shared/ingest/sweep.ts'
-import type { IoOperation } from '../../shared/io-hook.ts'
+import type { IoHook, IoOperation } from '../../shared/io-hook.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { createFaultyIo, type FaultKind } from '../support/faulty-io.ts'
 import { type LakeState, lakeState, outcomeCounts, readLake } from '../support/lake-state.ts'
 import { filesUnlikeTheirRaw } from '../support/rebuilt-files.ts'
-import { openWorkbench } from '../support/workbench.ts'
+import type { Workbench } from '../support/workbench.ts'
 
-/** The first operations of one undisturbed ingest: plan, land, curate; two partitions. */
-const OPERATIONS_MIN = 20
 // More only wait for the two cores.
 const CASES_AT_ONCE = 3
 
-/** One whole ingest for each fault that `faultsAt` names for each of its operations: none may end differently. */
-export function describeCrashes(faultsAt: (at: number) => readonly FaultKind[]): void {
-  describe('a crash anywhere in one whole ingest', () => {
+type Services = { readonly databaseUrl: string; readonly storageConnectionString: string }
+
+/** What is done under faults, and how a new process goes on from what it finds. */
+export type Scenario = {
+  readonly name: string
+  /** Fewer operations or other records than these in the undisturbed run: the scenario does not do what it says. */
+  readonly operationsMin: number
+  readonly records: number
+  readonly open: (services: Services & { readonly hook?: IoHook; readonly verify?: false }) => Promise<Actor>
+}
+
+export type Actor = {
+  readonly bench: Workbench
+  /** What is there already, undisturbed. */
+  readonly prepare: () => Promise<void>
+  /** What the faults are for. May throw: then the message stays, or the process is gone. */
+  readonly act: () => Promise<void>
+  /** The same again, by a process that knows nothing of the first, until nothing is left to do. */
+  readonly recover: () => Promise<void>
+}
+
+/** The scenario once for each fault that `faultsAt` names for each of its operations: none may end differently. */
+export function describeCrashes(scenario: Scenario, faultsAt: (at: number) => readonly FaultKind[]): void {
+  describe(`a crash anywhere in ${scenario.name}`, () => {
     const environment = useTestEnvironment()
 
-    /** One ingest with a fault in it, then a new process that finds what the first one left. */
     const run = async (fault?: { readonly kind: FaultKind; readonly at: number }) => {
       const services = {
         databaseUrl: await environment.newDatabase(),
         storageConnectionString: environment.newStorageAccount(),
       }
       const io = createFaultyIo()
-      const first = await openWorkbench({ ...services, hook: io.hook, verify: false })
+      const first = await scenario.open({ ...services, hook: io.hook, verify: false })
+      await first.prepare()
       io.arm(fault)
-      // What throws here is what the host would see: the message stays, or the process is gone.
-      await first
-        .plan()
-        .then(() => first.drain())
-        .catch(() => undefined)
-      await first.close()
+      await first.act().catch(() => undefined)
+      await first.bench.close()
 
-      const second = await openWorkbench(services)
-      await expireOwnLeases(second.platform)
-      await second.settle()
+      const second = await scenario.open(services)
+      await expireOwnLeases(second.bench.platform)
+      await second.recover()
+      const { platform } = second.bench
       const result = {
-        state: await lakeState(second.platform),
-        counts: await outcomeCounts(second.platform),
-        lake: { ...(await readLake(second.platform)), unlikeRaw: await filesUnlikeTheirRaw(second.platform) },
+        state: await lakeState(platform),
+        counts: await outcomeCounts(platform),
+        lake: { ...(await readLake(platform)), unlikeRaw: await filesUnlikeTheirRaw(platform) },
       }
-      await second.close()
+      await second.bench.close()
       return { ...result, operations: io.operations }
     }
 
     test('I1 nothing lost, I2 nothing doubled, I3 same bytes, I6 counts add up: it ends as the undisturbed run does', async () => {
       const clean = await run()
-      expect(clean.operations.length).toBeGreaterThanOrEqual(OPERATIONS_MIN)
-      expect(clean.state.records).toBe(500)
+      expect(clean.operations.length).toBeGreaterThanOrEqual(scenario.operationsMin)
+      expect(clean.state.records).toBe(scenario.records)
       const casesOf = (operation: IoOperation, at: number) => faultsAt(at).map((kind) => ({ kind, at, operation }))
       const cases = clean.operations.flatMap(casesOf)
       const differences: string[] = []
@@ -57,7 +73,9 @@ export function describeCrashes(faultsAt: (at: number) => readonly FaultKind[]):
         const place = `${kind} ${at} ${operation.client} ${operation.action} ${operation.subject}`
         differences.push(...differencesOf(crashed, clean).map((difference) => `${place}: ${difference}`))
       })
-      process.stdout.write(`crash of one ingest: ${cases.length} cases, ${differences.length} differences\n`)
+      process.stdout.write(
+        `crash matrix of ${scenario.name}: ${cases.length} cases, ${differences.length} differences\n`,
+      )
       expect(differences).toEqual([])
     }, 300_000)
   })
