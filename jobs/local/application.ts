@@ -10,6 +10,7 @@ import { findEntryFiles } from './functions-host/entry-files.ts'
 import { type FunctionsHost, startFunctionsHost } from './functions-host/host.ts'
 import { hostLogTo } from './host-log.ts'
 import { chooseProvider } from './provider-choice.ts'
+import { announceServices } from './services.ts'
 import { startStack } from './stack/stack.ts'
 
 /** The repository's root: host.json, package.json and the streams files lie there. */
@@ -55,6 +56,7 @@ export async function startApplication(options: ApplicationOptions): Promise<App
     report(`provider    ${provider.description}`)
     const { settings, lost } = await openStack(options, stops)
     Object.assign(process.env, settings, provider.settings, { TRIBUTARY_INSTANCE: await instanceId(dataDir) })
+    stops.push(await announceServices(dataDir, { ...settings, ...provider.settings }))
 
     const platform = openPlatform({ env: process.env, sink })
     stops.push(platform.close)

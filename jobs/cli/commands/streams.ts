@@ -1,0 +1,83 @@
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { ConfigError, toError } from '../../../shared/errors.ts'
+import { pauseStream, resumeStream } from '../../../shared/ingest/pause.ts'
+import { type SelectedStream, selectStreams } from '../../../shared/ingest/select-streams.ts'
+import { parseStreamFile } from '../../../shared/ingest/stream-file.ts'
+import { applyStreams } from '../../../shared/ingest/streams.ts'
+import { formatInstant } from '../../../shared/instant.ts'
+import { type Cli, examples, onPlatform } from '../command.ts'
+import { table } from '../table.ts'
+
+export function registerStreams(program: Command, cli: Cli): void {
+  const streams = program.command('streams').description('what is pulled')
+  streams
+    .command('list')
+    .description('every stream with its place in time')
+    .argument('[stream]', 'name of a stream, * for any text', '*')
+    .addHelpText('after', examples('tributary streams list', "tributary streams list 'alpaca/*' --json"))
+    .action(
+      onPlatform(cli, async ({ platform, out }, pattern: string) => {
+        out.answer((await selectStreams(platform.db, pattern)).map(describe), showList)
+        return undefined
+      }),
+    )
+  streams
+    .command('apply')
+    .description('make the streams of a file those of the database: write new and changed ones, pause those not listed')
+    .argument('[file]', 'streams file (default: TRIBUTARY_STREAMS)')
+    .addHelpText('after', examples('tributary streams apply', 'tributary streams apply streams.json'))
+    .action(
+      onPlatform(cli, async ({ platform, out }, file: string | undefined) => {
+        const path = file ?? platform.settings.streamsFile
+        const text = await readFile(path, 'utf8').catch((error) => {
+          throw new ConfigError([`streams file: expected to read ${path}, got ${toError(error).message}`])
+        })
+        const parsed = parseStreamFile(text, platform.sources)
+        const applied = await applyStreams(platform.db, parsed)
+        out.answer({ file: path, streams: parsed.length, ...applied }, ({ streams, written, paused }) =>
+          [`${path}: ${streams} streams, ${written} written, ${paused} paused`].join('\n'),
+        )
+        return undefined
+      }),
+    )
+  for (const [verb, change, done, not] of [
+    ['pause', pauseStream, 'paused', 'was paused already'],
+    ['resume', resumeStream, 'resumed', 'was not paused'],
+  ] as const) {
+    streams
+      .command(verb)
+      .description(verb === 'pause' ? 'plan and claim nothing of a stream any more' : 'go on with a stream')
+      .argument('<stream>', 'name of a stream, * for any text')
+      .requiredOption('--reason <text>', 'why; kept with the stream and in the audit')
+      .addHelpText('after', examples(`tributary streams ${verb} alpaca/bars/TSLA/1d --reason 'new key'`))
+      .action(
+        onPlatform(cli, async ({ platform, out, actor }, pattern: string, { reason }: { reason: string }) => {
+          const results: { stream: string; changed: boolean }[] = []
+          for (const stream of await selectStreams(platform.db, pattern)) {
+            results.push({ stream: stream.name, changed: await change(platform.db, { stream, reason, actor }) })
+          }
+          out.answer(results, (all) => all.map(({ stream, changed }) => `${stream} ${changed ? done : not}`).join('\n'))
+          return undefined
+        }),
+      )
+  }
+}
+
+function describe(stream: SelectedStream) {
+  const { name, params, origin, until, intervalS, paused, pausedReason, heldReason } = stream
+  return { stream: name, params, origin, until, everySeconds: intervalS, paused, pausedReason, heldReason }
+}
+
+function showList(streams: readonly ReturnType<typeof describe>[]): string {
+  return table(
+    ['stream', 'origin', 'until', 'every', 'state'],
+    streams.map(({ stream, origin, until, everySeconds, paused, pausedReason, heldReason }) => [
+      stream,
+      formatInstant(origin),
+      until === null ? 'now' : formatInstant(until),
+      everySeconds === null ? 'import' : `${everySeconds}s`,
+      paused ? `paused: ${pausedReason}` : heldReason === null ? 'runs' : `held: ${heldReason}`,
+    ]),
+  )
+}
