@@ -17,9 +17,10 @@ export type CaughtUp = {
 }
 
 /**
- * Fires the timers until everything that is due is published: sweep first, then plan, and plan again whenever the
- * windows of the last plan are through, because a plan takes only so many at a time. Ends early where what is missing
- * waits for a person: failed, quarantined, paused, or of a source without its key.
+ * Fires the timers until everything that is due is published: sweep first, then the lookback of what earlier runs
+ * published, then plan, and plan again whenever the windows of the last plan are through, because a plan takes only so
+ * many at a time. A lookback that is not due plans nothing; one that is under way is waited for. Ends early where what
+ * is missing waits for a person: failed, quarantined, paused, or of a source without its key.
  */
 export async function catchUp(options: {
   readonly platform: Platform
@@ -34,6 +35,7 @@ export async function catchUp(options: {
     sources.filter((source) => platform.sourceSettings(source).missing.length > 0).map(({ id }) => id),
   )
   await host.invokeTimer('sweep')
+  await host.invokeTimer('plan-lookbacks')
   await host.invokeTimer('plan-ingests')
   let seen = ''
   let changedMs = performance.now()
@@ -62,8 +64,9 @@ export async function catchUp(options: {
 type Stream = Status['streams'][number]
 
 /** Work is under way or will be taken up by itself. */
-function isActive({ holes }: Stream): boolean {
-  return holes.some(({ reason }) => /^(planned|landing|landed|curating)\b/.test(reason))
+function isActive({ holes, lookback }: Stream): boolean {
+  const states = [...holes.map(({ reason }) => reason), lookback?.state ?? '']
+  return states.some((state) => /^(planned|landing|landed|curating)\b/.test(state))
 }
 
 function isPlannable({ holes }: Stream): boolean {

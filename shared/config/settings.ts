@@ -28,7 +28,11 @@ export type SourceSettings = {
   readonly missing: readonly string[]
 }
 
-export const SCHEDULE_DEFAULTS = { PLAN_SCHEDULE: '0 */5 * * * *', SWEEP_SCHEDULE: '30 * * * * *' } as const
+export const SCHEDULE_DEFAULTS = {
+  PLAN_SCHEDULE: '0 */5 * * * *',
+  SWEEP_SCHEDULE: '30 * * * * *',
+  LOOKBACK_SCHEDULE: '0 30 3 * * *',
+} as const
 
 // Deployed before its Key Vault reference resolved: the text itself must never be used as a secret.
 const UNRESOLVED = '@Microsoft.KeyVault('

@@ -10,6 +10,7 @@ import {
   TransientError,
 } from '../errors.ts'
 import type { HttpAnswer } from '../http/exchange.ts'
+import { formatInstant, type Instant, MICROS_PER_SECOND } from '../instant.ts'
 import type { Platform } from '../platform.ts'
 import { recordRawPage, storeRawPage } from '../provenance/raw-page.ts'
 import { rawPath } from '../provenance/raw-path.ts'
@@ -23,9 +24,9 @@ import {
   type Window,
 } from '../sources/contract.ts'
 import { bindProvider } from './bind-claim.ts'
-import type { Claim } from './claim.ts'
+import { type Claim, streamKeyOf } from './claim.ts'
 import { markLanded } from './landed.ts'
-import { QuotaGoneError, WindowTooLargeError } from './split.ts'
+import { QuotaGoneError, WindowExpiredError, WindowTooLargeError } from './split.ts'
 
 /** Waiting in place is billed in a function: longer waits are for the database to remember. */
 const THROTTLE_WAIT_MS_DEFAULT = 1_000
@@ -58,6 +59,7 @@ export async function fetchWindow(
   if (claim.lo === null || claim.hi === null) {
     throw new PermanentError(`ingest ${claim.sourceIngestId}: expected a window, got none`)
   }
+  refuseExpired(claim, claim.lo)
   const settings = platform.sourceSettings(source)
   if (settings.missing.length > 0) {
     throw new ConfigError([`source ${source.id}: expected the settings ${settings.missing.join(', ')}, got none`])
@@ -90,13 +92,23 @@ export async function fetchWindow(
   )
 }
 
+/** An answer about time that is gone would be a complete one without records: nothing is asked. */
+function refuseExpired({ sourceIngestId, claimedAt, retentionS }: Claim, lo: Instant): void {
+  if (retentionS === null) return
+  const keptFrom = claimedAt - BigInt(retentionS) * MICROS_PER_SECOND
+  if (lo >= keptFrom) return
+  throw new WindowExpiredError(
+    `ingest ${sourceIngestId}: expected a window that begins at ${formatInstant(keptFrom)} or later, what the provider keeps, got ${formatInstant(lo)}`,
+  )
+}
+
 /** Fetches, stores and records one page; returns the token of the next, null after the last. */
 async function fetchPage(fetch: Fetch, pageNo: number, token: string | null): Promise<string | null> {
   const { platform, claim, bound, window } = fetch
   const request = bound.request(window, token)
   const answer = await askPatiently(fetch, request, pageNo)
   const observedAt = claim.claimedAt + BigInt(pageNo)
-  const path = rawPath({ ...claim, lo: window.lo, pageNo })
+  const path = rawPath({ ...claim, at: window.lo, pageNo, ending: 'json' })
   const page = {
     sourceIngestId: claim.sourceIngestId,
     epoch: claim.epoch,
@@ -105,9 +117,13 @@ async function fetchPage(fetch: Fetch, pageNo: number, token: string | null): Pr
     observedAt,
     requestFingerprint: requestFingerprint(request),
   }
-  const streamKey = [claim.source, claim.dataset, claim.subject, claim.timeframe ?? ''].join('/')
   // Raw before parse: whatever the answer turns out to be, its bytes are kept.
-  const stored = await storeRawPage(platform.raw, { ...page, ...window, body: answer.body, streamKey })
+  const stored = await storeRawPage(platform.raw, {
+    ...page,
+    of: window,
+    body: answer.body,
+    streamKey: streamKeyOf(claim),
+  })
   const verdict = bound.page(answer)
   const good = verdict.kind === 'page' ? verdict : null
   if (verdict.kind === 'throttled') await blockBudget(fetch, verdict.retryAfterMs)

@@ -14,11 +14,12 @@ import {
 import type { Platform } from '../platform.ts'
 import type { Statement } from '../postgres/database.ts'
 import type { Claim } from './claim.ts'
-import { QuotaGoneError, splitWindow, WindowTooLargeError } from './split.ts'
+import { FileGoneError } from './land-file.ts'
+import { QuotaGoneError, splitWindow, WindowExpiredError, WindowTooLargeError } from './split.ts'
 import { type Event, nextState } from './state-machine.ts'
 
 /** What became of an ingest whose work threw. */
-export type Settled = 'lease-lost' | 'given-back' | 'retry' | 'quarantined' | 'failed' | 'split'
+export type Settled = 'lease-lost' | 'given-back' | 'retry' | 'quarantined' | 'failed' | 'split' | 'cancelled'
 
 const RETRY_S_MAX = 3600
 const RETRY_S_BASE = 5
@@ -65,6 +66,7 @@ returning i.state`,
 })
 const FAIL = end('fail')
 const QUARANTINE = end('quarantine')
+const CANCEL = end('cancel')
 
 const PAUSE_STREAM: Statement = {
   name: 'pause_stream',
@@ -128,6 +130,8 @@ async function record(platform: Platform, claim: Claim, error: Error): Promise<S
     // One granule that is too large cannot be split: a person must look.
     return (await split()) ? 'split' : update(QUARANTINE, 'quarantined')
   }
+  // What is there now is planned again, by the planner or by whoever lists the files.
+  if (error instanceof WindowExpiredError || error instanceof FileGoneError) return update(CANCEL, 'cancelled')
   if (error instanceof ContractError) return update(QUARANTINE, 'quarantined')
   if (error instanceof PermanentError) return update(FAIL, 'failed')
   return update(RETRY, 'retry', settings.quarantineAttempts, settings.quarantineSeconds)

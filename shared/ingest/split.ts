@@ -9,6 +9,11 @@ export class WindowTooLargeError extends Error {
   override readonly name = 'WindowTooLargeError'
 }
 
+/** The provider no longer keeps all of the window: the planner plans again what is still there. */
+export class WindowExpiredError extends Error {
+  override readonly name = 'WindowExpiredError'
+}
+
 /** The quota was gone in the middle of a chain, which starts anew with every attempt: halves need less of it at once. */
 export class QuotaGoneError extends ThrottledError {}
 
@@ -31,12 +36,15 @@ with locked as materialized (
 select source_ingest_id as "sourceIngestId", lo, middle, hi from parent`,
 }
 
+// They are planned as their parent was: a lookback's pieces stay together, and a hole stays as old as it is.
 const PLAN_HALVES: Statement = {
   name: 'plan_halves',
   text: `
 insert into provenance.source_ingest
-       (source_ingest_id, stream_id, lane, lo, hi, parameters, initiated_by, backfill_id, split_of)
-select h.id, i.stream_id, i.lane, h.lo, h.hi, i.parameters, i.initiated_by, i.backfill_id, i.source_ingest_id
+       (source_ingest_id, stream_id, lane, lo, hi, parameters, initiated_by, backfill_id, pipeline_run_id,
+        planned_at, planned_head, split_of)
+select h.id, i.stream_id, i.lane, h.lo, h.hi, i.parameters, i.initiated_by, i.backfill_id, i.pipeline_run_id,
+       i.planned_at, i.planned_head, i.source_ingest_id
   from provenance.source_ingest i,
        (values ($2::uuid, $4::timestamptz, $5::timestamptz), ($3::uuid, $5::timestamptz, $6::timestamptz)) as h (id, lo, hi)
  where i.source_ingest_id = $1::uuid`,

@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { curatedRoot } from '../curated/partition-path.ts'
-import { parseDuration } from '../duration.ts'
+import { formatDuration, parseDuration } from '../duration.ts'
 import { ConfigError } from '../errors.ts'
 import { formatInstant, type Instant, instantOfDate, MICROS_PER_SECOND, parseDate, parseInstant } from '../instant.ts'
 import { canonicalJson, type JsonValue, sample } from '../json.ts'
 import type { BoundProvider, Source } from '../sources/contract.ts'
+import { QUEUE_WAIT_S } from './retention.ts'
 
 /** One stream of `streams.json`, parsed, with its source's defaults filled in. */
 export type StreamDefinition = {
@@ -24,6 +25,11 @@ export type StreamDefinition = {
   readonly maxWindowS: number
   readonly settleLagS: number
   readonly freshnessSlaS: number | null
+  /** 0: nothing is read again. */
+  readonly lookbackS: number
+  readonly lookbackEveryS: number
+  /** Null: the provider keeps everything. */
+  readonly retentionS: number | null
 }
 
 /** PostgreSQL keeps durations as int4 seconds. */
@@ -60,6 +66,9 @@ const entry = z.strictObject({
   every: duration,
   settleLag: duration.optional(),
   freshnessSla: duration.optional(),
+  lookback: duration.optional(),
+  lookbackEvery: duration.default(86_400),
+  retention: duration.optional(),
 })
 
 /** A stream and where it stands in the file, which may have bad ones before it. */
@@ -153,6 +162,9 @@ function define(item: z.infer<typeof entry>, bound: BoundProvider): StreamDefini
     maxWindowS: bound.consistency.maxWindowS,
     settleLagS: item.settleLag ?? bound.consistency.settleLagS,
     freshnessSlaS: item.freshnessSla ?? null,
+    lookbackS: item.lookback ?? bound.consistency.lookbackS,
+    lookbackEveryS: item.lookbackEvery,
+    retentionS: item.retention ?? bound.consistency.retentionS ?? null,
   }
 }
 
@@ -171,7 +183,19 @@ function contradictions(stream: StreamDefinition, bound: BoundProvider, place: s
     problems.push(`${place}.until: expected an instant after origin, got ${formatInstant(stream.until)}`)
   }
   if (stream.intervalS === 0) problems.push(`${place}.every: expected more than 0 s, got 0 s`)
+  if (stream.lookbackEveryS === 0) problems.push(`${place}.lookbackEvery: expected more than 0 s, got 0 s`)
+  const retained = leastRetentionS(stream)
+  if (stream.retentionS !== null && stream.retentionS < retained) {
+    problems.push(
+      `${place}.retention: expected at least ${formatDuration(retained)} (settle lag, every, granularity and an hour in the queue), got ${formatDuration(stream.retentionS)}`,
+    )
+  }
   return problems
+}
+
+/** With less, time is gone before it is asked for although every plan is on time. */
+function leastRetentionS({ settleLagS, intervalS, granularityS }: StreamDefinition): number {
+  return settleLagS + intervalS + granularityS + QUEUE_WAIT_S
 }
 
 function duplicates(placed: readonly Placed[]): readonly string[] {

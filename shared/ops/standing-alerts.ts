@@ -1,3 +1,4 @@
+import { goneOf } from '../ingest/retention.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'
 
 /** Alerts that follow from the state in Postgres: opened while it holds, closed when it no longer does. */
@@ -8,6 +9,7 @@ const STANDING_KINDS = [
   'freshness',
   'no_publish',
   'hole',
+  'gap_unrecoverable',
   'rejects',
   'failed_run',
 ]
@@ -17,6 +19,8 @@ const rfc3339 = (instant: string) => `to_char(${instant} at time zone 'UTC', 'YY
 
 const HOLE_HOURS = 24
 const INTERVALS_WITHOUT_PUBLISH = 3
+/** Ranges named in the detail of one alert. */
+const RANGES_MAX = 20
 
 const RECONCILE: Statement = {
   name: 'reconcile_standing_alerts',
@@ -31,14 +35,50 @@ with stream as (
     from provenance.source_ingest i join stream s using (stream_id)
    where i.state in ('planned', 'landing', 'landed', 'curating', 'failed', 'quarantined')
      and i.lo is not null and not s.done @> tstzrange(i.lo, i.hi)
+), failing as (
+  select name, state, source_ingest_id, error_summary from unfinished where state in ('failed', 'quarantined')
+  union
+  -- Its window is published already, and stays unread until a later ingest has read all of it.
+  select s.name, i.state, i.source_ingest_id, i.error_summary
+    from provenance.source_ingest i join stream s using (stream_id)
+   where i.lane = 'lookback' and i.state in ('failed', 'quarantined')
+     and not s.accepted + coalesce((select range_agg(tstzrange(later.lo, later.hi))
+                                      from provenance.source_ingest later
+                                     where later.stream_id = i.stream_id and later.planned_at > i.planned_at
+                                       and later.state in ('published', 'empty')
+                                       and tstzrange(later.lo, later.hi) && tstzrange(i.lo, i.hi) and later.lo is not null), '{}')
+         @> tstzrange(i.lo, i.hi)
+  union
+  -- A file waits for other content or for a person, a rebuild for a person or a later rebuild.
+  select s.name, i.state, i.source_ingest_id, i.error_summary
+    from provenance.source_ingest i join stream s using (stream_id)
+   where i.lo is null and i.state in ('failed', 'quarantined') and i.superseded_by is null and i.withdrawn_at is null
+     and not exists (select from provenance.source_ingest later
+                      where later.stream_id = i.stream_id and later.partition_key = i.partition_key
+                        and later.lane = 'reprocess' and later.state = 'published' and later.planned_at > i.planned_at)
+), gone as (
+  select s.name, s.retention_s,
+         ${goneOf('s')} - s.fetched - s.accepted
+         - coalesce((select range_agg(tstzrange(i.lo, i.hi))
+                       from provenance.source_ingest i
+                      where i.stream_id = s.stream_id and i.lo is not null
+                        and i.state in ('planned', 'landing', 'landed', 'curating', 'failed', 'quarantined')), '{}') as ranges
+    from stream s
+   where s.retention_s is not null
 ), desired as (
   select case state when 'failed' then 'failed_ingest' else 'quarantine' end as kind, 'critical' as severity,
          name as subject, jsonb_build_object('ingests', count(*), 'source_ingest_id', max(source_ingest_id::text),
                                              'error', max(error_summary)) as detail
-    from unfinished where state in ('failed', 'quarantined') group by state, name
+    from failing group by state, name
   union all
   select 'hole', 'warning', name, jsonb_build_object('windows', count(*), 'since', ${rfc3339('min(planned_at)')})
     from unfinished where planned_at < now() - interval '${HOLE_HOURS} hours' group by name
+  union all
+  select 'gap_unrecoverable', 'critical', name,
+         jsonb_build_object('retention_seconds', retention_s, 'ranges',
+           (select jsonb_agg(jsonb_build_object('lo', ${rfc3339('lower(r)')}, 'hi', ${rfc3339('upper(r)')}) order by r)
+              from (select r from unnest(ranges) as r order by r limit ${RANGES_MAX}) first))
+    from gone where not isempty(ranges)
   union all
   select 'auth', 'critical', name, jsonb_build_object('reason', paused_reason)
     from stream where paused and paused_reason like 'auth:%'
@@ -53,7 +93,7 @@ with stream as (
   union all
   select 'rejects', 'warning', s.name, jsonb_build_object('open', count(*))
     from provenance.reject r join provenance.source_ingest i using (source_ingest_id) join stream s using (stream_id)
-   where r.state = 'open' group by s.name
+   where r.state = 'open' and i.superseded_by is null and i.withdrawn_at is null group by s.name
   union all
   select 'failed_run', 'critical', job, jsonb_build_object('run_id', run_id, 'error', error_summary)
     from (select distinct on (job) job, run_id, status, error_summary

@@ -1,4 +1,6 @@
+import { formatDuration } from '../duration.ts'
 import { DatabaseUnavailableError } from '../errors.ts'
+import { goneOf } from '../ingest/retention.ts'
 import { formatInstant, type Instant, parseInstant } from '../instant.ts'
 import type { Platform } from '../platform.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'
@@ -6,9 +8,14 @@ import type { InstantRange } from '../postgres/types.ts'
 
 /** Holes shown per stream; more are counted by the alerts. */
 const HOLES_MAX = 100
+const LEAST_FINISHED = `array['planned', 'landing', 'landed', 'curating', 'failed', 'quarantined', 'cancelled']`
 
 // A hole is what lies behind the newest planned end and is neither published nor accepted. Where an ingest stands in
-// it, its state says why; the rest waits for the planner, a backfill or a person.
+// it, its state says why; the rest waits for the planner, a backfill or a person. A null reason: it is older than what
+// the provider keeps, wherever the planner came to.
+//
+// A lookback is all pieces that one run planned for a stream, in one transaction: they share the instant of it, and the
+// halves of one that was split have it too.
 const STREAMS: Statement = {
   name: 'status_streams',
   text: `
@@ -23,19 +30,23 @@ with stream as (
    where i.state in ('planned', 'landing', 'landed', 'curating', 'failed', 'quarantined') and i.lo is not null
      and not s.done @> tstzrange(i.lo, i.hi)
 ), missing as (
-  select s.stream_id, tstzmultirange(tstzrange(s.origin, s.behind)) - s.done
+  select s.stream_id, gone,
+         case when s.origin < s.behind then tstzmultirange(tstzrange(s.origin, s.behind)) else '{}' end + gone - s.done
          - coalesce((select range_agg(tstzrange(u.lo, u.hi)) from unfinished u where u.stream_id = s.stream_id), '{}') as ranges
-    from stream s where s.origin < s.behind
+    from stream s, lateral (select ${goneOf('s')} as gone) g
 ), hole as (
   select stream_id, lo, hi, source_ingest_id,
          state || case when error_summary is null then '' else ': ' || error_summary end as reason
     from unfinished
   union all
+  select m.stream_id, lower(r), upper(r), null, null
+    from missing m, unnest(m.ranges * m.gone) as r
+  union all
   select m.stream_id, lower(r), upper(r), null,
          case when s.paused then 'paused: ' || s.paused_reason
               when s.history = 'backfill' then 'waits for a backfill'
               else 'not planned yet' end
-    from missing m join stream s using (stream_id), unnest(m.ranges) as r
+    from missing m join stream s using (stream_id), unnest(m.ranges - m.gone) as r
 )
 select concat_ws('/', s.source, s.dataset, s.subject, s.timeframe) as stream, s.source, s.dataset, s.params, s.paused,
        s.paused_reason as "pausedReason", s.held_reason as "heldReason",
@@ -48,7 +59,19 @@ select concat_ws('/', s.source, s.dataset, s.subject, s.timeframe) as stream, s.
                                                      'sourceIngestId', h.source_ingest_id) order by h.lo)
                    from (select * from hole h where h.stream_id = s.stream_id order by h.lo limit ${HOLES_MAX}) h), '[]') as holes,
        (select u.error_summary from unfinished u where u.stream_id = s.stream_id and u.error_summary is not null
-         order by u.changed_at desc limit 1) as "lastError"
+         order by u.changed_at desc limit 1) as "lastError",
+       s.retention_s as "retentionS",
+       (select jsonb_build_object(
+                 'plannedAt', i.planned_at, 'finishedAt', case when bool_and(i.finished_at is not null) then max(i.finished_at) end,
+                 'lo', min(i.lo), 'hi', max(i.hi),
+                 'state', coalesce((array_agg(i.state order by array_position(${LEAST_FINISHED}, i.state))
+                                      filter (where i.state not in ('published', 'empty')))[1], 'published'),
+                 'inserted', coalesce(sum(i.inserted), 0), 'updated', coalesce(sum(i.updated), 0))
+          from provenance.source_ingest i
+         where i.stream_id = s.stream_id and i.lane = 'lookback' and i.error_class is distinct from 'split'
+           and i.planned_at = (select max(n.planned_at) from provenance.source_ingest n
+                                where n.stream_id = s.stream_id and n.lane = 'lookback')
+         group by i.planned_at) as lookback
   from stream s
  order by s.source, s.dataset, s.subject, s.timeframe`,
 }
@@ -58,7 +81,8 @@ const TOTALS: Statement = {
   text: `
 select now() as now,
        (select jsonb_object_agg(state, count) from (select state, count(*) from provenance.source_ingest group by state) i) as ingests,
-       (select count(*) from provenance.reject where state = 'open') as "openRejects",
+       (select count(*) from provenance.reject r join provenance.source_ingest i using (source_ingest_id)
+         where r.state = 'open' and i.superseded_by is null and i.withdrawn_at is null) as "openRejects",
        coalesce((select jsonb_agg(jsonb_build_object('kind', kind, 'severity', severity, 'subject', subject,
                                                      'openedAt', opened_at, 'detail', detail) order by opened_at)
                    from ops.alert where closed_at is null), '[]') as alerts`,
@@ -81,8 +105,23 @@ type StreamRow = {
   readonly accepted: readonly InstantRange[]
   readonly rows: number
   readonly files: number
-  readonly holes: readonly { lo: string; hi: string; reason: string; sourceIngestId: string | null }[]
+  readonly holes: readonly { lo: string; hi: string; reason: string | null; sourceIngestId: string | null }[]
   readonly lastError: string | null
+  readonly retentionS: number | null
+  readonly lookback: Lookback | null
+}
+
+/** The newest lookback, all of its pieces together. */
+type Lookback = {
+  readonly plannedAt: string
+  /** Null while a piece is under way. */
+  readonly finishedAt: string | null
+  readonly lo: string
+  readonly hi: string
+  /** `published` where every piece is published or empty; else the state of the least finished one. */
+  readonly state: string
+  readonly inserted: number
+  readonly updated: number
 }
 
 type TotalsRow = {
@@ -116,14 +155,26 @@ export async function readStatus(db: Queryable) {
   const streams = await db.query<StreamRow>(STREAMS)
   return {
     now: totals === undefined ? null : formatInstant(totals.now),
-    streams: streams.map((stream) => ({
+    streams: streams.map(({ retentionS, lookback, ...stream }) => ({
       ...stream,
       checkpoint: formatInstant(stream.checkpoint),
       head: stream.head === null ? null : formatInstant(stream.head),
       fetched: stream.fetched.map(formatRange),
       published: stream.published.map(formatRange),
       accepted: stream.accepted.map(formatRange),
-      holes: stream.holes.map((hole) => ({ ...hole, lo: rfc3339(hole.lo), hi: rfc3339(hole.hi) })),
+      holes: stream.holes.map(({ lo, hi, reason, sourceIngestId }) => ({
+        lo: rfc3339(lo),
+        hi: rfc3339(hi),
+        reason: reason ?? `older than the provider keeps (${formatDuration(retentionS ?? 0)}): accept it`,
+        sourceIngestId,
+      })),
+      lookback: lookback && {
+        ...lookback,
+        plannedAt: rfc3339(lookback.plannedAt),
+        finishedAt: lookback.finishedAt && rfc3339(lookback.finishedAt),
+        lo: rfc3339(lookback.lo),
+        hi: rfc3339(lookback.hi),
+      },
     })),
     ingests: { ...STATES_SHOWN, ...totals?.ingests },
     openRejects: totals?.openRejects ?? 0,

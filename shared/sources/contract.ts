@@ -42,6 +42,10 @@ export type Consistency = {
   readonly settleLagS: number
   /** The largest window that is planned: chosen so that curating it fits the deadline and the memory. */
   readonly maxWindowS: number
+  /** How far behind the newest published end the provider may still correct or add records: it is read again. 0: none. */
+  readonly lookbackS: number
+  /** What is older is gone at the provider; absent: it keeps everything. A stream may set its own, which a plan may buy. */
+  readonly retentionS?: number
 }
 
 /** Tokens of one credential at one provider, shared by every instance. Capacity + refill stay under the documented limit. */

@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { ConfigError } from '../../shared/errors.ts'
 import { parseStreamFile } from '../../shared/ingest/stream-file.ts'
 import { parseInstant } from '../../shared/instant.ts'
+import { alpaca } from '../../shared/sources/alpaca/alpaca.ts'
+import type { Source } from '../../shared/sources/contract.ts'
 import { SOURCES } from '../../shared/sources/registry.ts'
 
 const GOOD = {
@@ -83,6 +85,17 @@ const BAD: readonly (readonly [name: string, stream: unknown, ...problems: strin
     'streams[0].every: Invalid input: expected string, received number',
   ],
   ['an interval of nothing', { ...GOOD, every: '0s' }, 'streams[0].every: expected more than 0 s, got 0 s'],
+  [
+    'a lookback every moment',
+    { ...GOOD, lookbackEvery: '0s' },
+    'streams[0].lookbackEvery: expected more than 0 s, got 0 s',
+  ],
+  ['a lookback of words', { ...GOOD, lookback: 'all' }, `streams[0].lookback: ${durations}, got "all"`],
+  [
+    'less retention than a day of bars needs to be asked for',
+    { ...GOOD, settleLag: '20m', retention: '25h' },
+    'streams[0].retention: expected at least 1535m (settle lag, every, granularity and an hour in the queue), got 25h',
+  ],
   [
     'a history of its own',
     { ...GOOD, history: 'all' },
@@ -174,8 +187,20 @@ describe('streams.json', () => {
         maxWindowS: 1826 * 86_400,
         settleLagS: 4800,
         freshnessSlaS: 172_800,
+        lookbackS: 7 * 86_400,
+        lookbackEveryS: 86_400,
+        retentionS: null,
       },
     ])
+  })
+
+  test('lookback and retention are the source’s unless the stream says its own', () => {
+    const own = { ...GOOD, lookback: '0s', lookbackEvery: '12h', retention: '730d' }
+    expect(parse({ streams: [own] })).toMatchObject([
+      { lookbackS: 0, lookbackEveryS: 43_200, retentionS: 730 * 86_400 },
+    ])
+    const keepsAYear = parse({ streams: [GOOD] }, new Map([['alpaca', keeping(365 * 86_400)]]))
+    expect(keepsAYear).toMatchObject([{ lookbackS: 7 * 86_400, lookbackEveryS: 86_400, retentionS: 365 * 86_400 }])
   })
 
   test('a file without streams is good', () => {
@@ -183,8 +208,19 @@ describe('streams.json', () => {
   })
 })
 
-function parse(file: unknown) {
-  return parseStreamFile(JSON.stringify(file), SOURCES)
+function parse(file: unknown, sources: ReadonlyMap<string, Source> = SOURCES) {
+  return parseStreamFile(JSON.stringify(file), sources)
+}
+
+/** Alpaca, as if it kept no more than that. */
+function keeping(retentionS: number): Source {
+  return {
+    ...alpaca,
+    bind(params) {
+      const bound = alpaca.bind(params)
+      return { ...bound, consistency: { ...bound.consistency, retentionS } }
+    },
+  }
 }
 
 function problemsOf(text: string): readonly string[] {

@@ -62,6 +62,28 @@ describe('the streams file, applied by every tick of the planner', () => {
     ])
   })
 
+  test.each([
+    [{ lookback: '3d' }, null],
+    [{ lookbackEvery: '12h' }, null],
+    [{ every: '1h' }, '2999-01-01 00:00:00+00'],
+    [{ retention: '730d' }, '2999-01-01 00:00:00+00'],
+  ])('another lookback is due at once, and nothing else makes it due: %o', async (change, next) => {
+    await apply(TSLA)
+    await ground.query(`update ingest.stream set next_lookback_at = '2999-01-01'`)
+    await apply({ ...TSLA, ...change })
+    expect(await ground.query('select next_lookback_at::text as next from ingest.stream')).toEqual([{ next }])
+  })
+
+  test('lookback and retention are written with the stream', async () => {
+    await apply({ ...TSLA, lookback: '3d', lookbackEvery: '12h', retention: '730d' })
+    const columns = 'lookback_s, lookback_every_s, retention_s'
+    const written = { lookback_s: 3 * 86_400, lookback_every_s: 43_200, retention_s: 730 * 86_400 }
+    expect(await ground.query(`select ${columns} from ingest.stream`)).toEqual([written])
+    await apply(TSLA)
+    const defaults = { lookback_s: 7 * 86_400, lookback_every_s: 86_400, retention_s: null }
+    expect(await ground.query(`select ${columns} from ingest.stream`)).toEqual([defaults])
+  })
+
   test('a stream that is no longer listed is paused with the reason, not deleted, and resumes when listed again', async () => {
     await apply(TSLA, AAPL)
     await apply(AAPL)

@@ -28,7 +28,7 @@ describe('npm start', () => {
   test('publishes the 5,105 daily bars and both series on an empty folder, and the DuckDB line that it prints reads them', async () => {
     const { code, output } = await once()
     expect(output).toContain(
-      'functions   curate, land, plan-ingests, quarantine-land, quarantine-curate, status, sweep',
+      'functions   curate, land, plan-ingests, plan-lookbacks, quarantine-land, quarantine-curate, status, sweep',
     )
     expect(output).toContain(STREAMS)
     expect(output).toContain('everything that is due is published')
@@ -151,6 +151,36 @@ describe('npm start', () => {
     expect(output).toContain('not everything is published: 1 windows missing, 0 streams paused')
     expect(output).not.toContain('my-secret-key')
     expect(code).toBe(1)
+  })
+
+  test('started again it reads again what is due, and waits for that', async () => {
+    const alpaca = await startAlpacaSimulator({ series: loadSp500() })
+    const stream = {
+      source: 'alpaca',
+      dataset: 'bars',
+      params: { symbol: 'SPX', timeframe: '1d' },
+      origin: '2020-01-02',
+      until: '2020-04-18',
+      every: '1d',
+      // So long that the provider may still correct all of it.
+      lookback: '24000d',
+    }
+    const file = join(folder, 'lookback.json')
+    await writeFile(file, JSON.stringify({ streams: [stream] }))
+    const env = {
+      TRIBUTARY_DATA_DIR: join(folder, 'lookback'),
+      TRIBUTARY_STREAMS: file,
+      ALPACA_BASE_URL: alpaca.url,
+      ALPACA_KEY_ID: 'my-key-id',
+      ALPACA_SECRET_KEY: 'my-secret-key',
+    }
+    expect((await once(env)).code).toBe(0)
+    const { code, output } = await once(env)
+    await alpaca.close()
+    const window = '2020-01-02T00:00:00Z to 2020-04-17T23:59:59Z'
+    expect(alpaca.requests.map(({ query }) => `${query.start} to ${query.end}`)).toEqual([window, window])
+    expect(output).toContain('progress    2 windows published, 0 under way, 74 rows')
+    expect(code).toBe(0)
   })
 
   test('--help says what it does, its settings and its exit codes', async () => {

@@ -68,6 +68,7 @@ describe('the status', () => {
         },
       ],
       lastError: null,
+      lookback: null,
     })
   })
 

@@ -100,7 +100,7 @@ test.each([
   'bars of %s: granularity %i s, settled after %i s, windows of at most %i days',
   (timeframe, granularityS, settleLagS, days) => {
     const { consistency } = alpaca.bind({ symbol: 'TSLA', timeframe })
-    expect(consistency).toEqual({ granularityS, settleLagS, maxWindowS: days * 86_400 })
+    expect(consistency).toEqual({ granularityS, settleLagS, maxWindowS: days * 86_400, lookbackS: 7 * 86_400 })
   },
 )
 

@@ -101,7 +101,12 @@ test.each([
 
 test('windows are whole days, settled after four, and of at most 25 years', () => {
   const { consistency } = fred.bind({ series_id: 'DGS10' })
-  expect(consistency).toEqual({ granularityS: 86_400, settleLagS: 4 * 86_400, maxWindowS: 9_131 * 86_400 })
+  expect(consistency).toEqual({
+    granularityS: 86_400,
+    settleLagS: 4 * 86_400,
+    maxWindowS: 9_131 * 86_400,
+    lookbackS: 31 * 86_400,
+  })
 })
 
 test('the largest window fits one page', () => {

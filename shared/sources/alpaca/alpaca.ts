@@ -15,6 +15,12 @@ const SETTLE_LAG_S = 20 * 60
  */
 const DAILY_SETTLE_LAG_S = 3_600 + SETTLE_LAG_S
 
+/**
+ * Trades of a day are corrected, and late ones booked, in the sessions that follow. Three sessions around a long weekend
+ * span six days. A week of minutes, pre- and post-market included, is 4,800 bars: one page, one request.
+ */
+const LOOKBACK_S = 7 * 86_400
+
 /** Bars of all symbols on one page; the largest that is allowed. */
 const PAGE_RECORDS_MAX = 10_000
 
@@ -27,7 +33,7 @@ export const alpaca = defineSource<AlpacaParams>({
   baseUrl: 'https://data.alpaca.markets',
   credentials: ['ALPACA_KEY_ID', 'ALPACA_SECRET_KEY'],
   // The limit is 200 requests in any minute. At most 20 + 60 x 2.5 = 170 tokens are given out in one. The other 30 are
-  // for what the bucket does not see: tokens reserved before that minute and spent in it, and tries after a 5xx.
+  // for what the bucket does not see: tries after a 5xx, and requests that the network held back.
   budget: { key: 'alpaca', capacity: 20, refillPerS: 2.5 },
   // The largest window, a month of minutes, cannot have more than 43,200 bars, five pages, however many venues trade by
   // night. Pages may be short or even empty before the last one.
@@ -39,6 +45,7 @@ export const alpaca = defineSource<AlpacaParams>({
       granularityS: seconds,
       settleLagS: timeframe === '1d' ? DAILY_SETTLE_LAG_S : SETTLE_LAG_S,
       maxWindowS: maxWindowDays * 86_400,
+      lookbackS: LOOKBACK_S,
     }
   },
   subject: subjectOf,

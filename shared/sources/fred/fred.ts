@@ -18,6 +18,12 @@ const DAY_S = 86_400
  */
 const SETTLE_LAG_S = 4 * DAY_S
 
+/**
+ * Daily series are corrected within weeks; a month of them is one page. Monthly and quarterly ones are revised for
+ * years, and their streams set a `lookback` of their own.
+ */
+const LOOKBACK_S = 31 * DAY_S
+
 /** 25 years: at most 9,131 daily observations, a tenth of a page and 0.9 MB, in 26 files. */
 const WINDOW_DAYS_MAX = 9_131
 
@@ -32,15 +38,21 @@ export const fred = defineSource<FredParams>({
   transformVersion: 1,
   baseUrl: 'https://api.stlouisfed.org',
   credentials: ['FRED_API_KEY'],
-  // The limits are 2 requests in any second and 120 in any minute. A bucket of one token gives them out at least 0.8 s
-  // apart: three of them span 1.6 s, so a network that delays some and not others has 0.6 s of room. A minute has at
-  // most 1 + 60 x 1.25 = 76; the other 44 are for what the bucket does not see, tries after a 5xx.
-  budget: { key: 'fred', capacity: 1, refillPerS: 1.25 },
+  // The limits are 2 requests in any second and 120 in any minute. Three tokens span at least (3 - 1.25) / 1 = 1.75 s, so
+  // a network that delays some requests and not others has 0.75 s of room. A minute has at most 1.25 + 60 x 1 = 61; the
+  // other 59 are for what the bucket does not see, tries after a 5xx. The quarter above one is what a backfill leaves:
+  // with a capacity of one it would take every token that live has not taken in the very moment it came.
+  budget: { key: 'fred', capacity: 1.25, refillPerS: 1 },
   // One page holds the largest window ten times over. More than one comes only where FRED lowers its limit.
   pagesMax: 32,
   // 100,000 observations have about 95 bytes each.
   bodyBytesMax: 16 * 1024 * 1024,
-  consistency: () => ({ granularityS: DAY_S, settleLagS: SETTLE_LAG_S, maxWindowS: WINDOW_DAYS_MAX * DAY_S }),
+  consistency: () => ({
+    granularityS: DAY_S,
+    settleLagS: SETTLE_LAG_S,
+    maxWindowS: WINDOW_DAYS_MAX * DAY_S,
+    lookbackS: LOOKBACK_S,
+  }),
   subject: subjectOf,
   request: observationsRequest,
   // FRED takes its key in the query only. The request that is named in messages, logs and fingerprints is the one before.
