@@ -38,6 +38,8 @@ export type ManifestPage = {
 export type CurateClaim = Claim & {
   readonly landedEpoch: number
   readonly partitionKey: string | null
+  /** Partitions that an earlier attempt may have written its rows to. */
+  readonly listedIn: readonly string[]
   readonly pages: readonly ManifestPage[]
 }
 
@@ -97,7 +99,9 @@ with claimed as (
      and ${nextState('i', 'claimToCurate')} is not null
      and (s.held_reason is null or i.lane = 'reprocess')
      ${CLAIMABLE}
-  returning ${CLAIM_COLUMNS}, i.landed_epoch as "landedEpoch", i.partition_key as "partitionKey"
+  returning ${CLAIM_COLUMNS}, i.landed_epoch as "landedEpoch", i.partition_key as "partitionKey",
+    array(select l.partition_key from curated.partition_ingest l
+           where l.source_ingest_id = i.source_ingest_id order by l.partition_key) as "listedIn"
 )
 select c.*, p.page_no as "pageNo", p.path, p.sha256, p.record_count as "recordCount", p.observed_at as "observedAt"
   from claimed c

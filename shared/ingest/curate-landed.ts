@@ -1,4 +1,6 @@
-import { splitByPartition } from '../curated/partition-path.ts'
+import { partitionPath, splitByPartition } from '../curated/partition-path.ts'
+import { allColumns } from '../datasets/contract.ts'
+import { emptyBatch } from '../datasets/row-batch.ts'
 import type { Platform } from '../platform.ts'
 import { bindClaim } from './bind-claim.ts'
 import { type CurateClaim, placeOf } from './claim.ts'
@@ -25,8 +27,17 @@ export async function curateLanded(
   const window = claim.lo === null || claim.hi === null ? null : { lo: claim.lo, hi: claim.hi }
   const parsed = await parsePages({ raw: platform.raw, dataset, bound, pages: claim.pages, window, signal })
   checkRejectLimits(claim.sourceIngestId, parsed)
+  const reached = splitByPartition(dataset, placeOf(claim), parsed.rows)
+  // An earlier attempt, under another transform, may have brought rows where this one has none: it takes them out.
+  const leftBehind = claim.listedIn
+    .filter((key) => !reached.some(({ partitionKey }) => partitionKey === key))
+    .map((key) => ({
+      partitionKey: key,
+      path: partitionPath(dataset.name, key),
+      rows: emptyBatch(allColumns(dataset)),
+    }))
   const written: WrittenPartition[] = []
-  for (const { partitionKey, path, rows } of splitByPartition(dataset, placeOf(claim), parsed.rows)) {
+  for (const { partitionKey, path, rows } of [...reached, ...leftBehind]) {
     written.push(
       await writePartition({
         platform,

@@ -35,16 +35,19 @@ update provenance.source_ingest i
  where i.stream_id = $1::bigint and i.lane = 'import' and i.lo is null and i.parameters ->> 'name' = $2::text
    and (i.parameters ->> 'version')::int between $3::int and $4::int
    and i.superseded_by is null and i.withdrawn_at is null
-returning i.source_ingest_id as "sourceIngestId"`,
+returning i.source_ingest_id`,
 }
 
+// Of every version in the range, also of one marked before: the rebuild planned then may have ended in quarantine.
 // A rebuild that no worker runs will read the list after the mark; one that runs may have read it before.
 const PARTITIONS: Statement = {
   name: 'partitions_of_marked',
   text: `
 select distinct p.partition_key as "partitionKey"
-  from curated.partition_ingest p
- where p.source_ingest_id = any($2::uuid[])
+  from provenance.source_ingest i
+  join curated.partition_ingest p using (source_ingest_id)
+ where i.stream_id = $1::bigint and i.lane = 'import' and i.lo is null and i.parameters ->> 'name' = $2::text
+   and (i.parameters ->> 'version')::int between $3::int and $4::int
    and not exists (select from provenance.source_ingest r
                     where r.stream_id = $1::bigint and r.partition_key = p.partition_key
                       and r.lane = 'reprocess' and r.by_mark and r.state = 'planned')
@@ -70,10 +73,9 @@ export async function markVersions(
 ): Promise<Marked> {
   const [first, last] = versionsOf(mark)
   const by = mark.kind === 'superseded' ? mark.by.sourceIngestId : null
-  const marked = await tx.query<{ sourceIngestId: string }>(MARK, [streamId, name, first, last, by])
+  const marked = await tx.query(MARK, [streamId, name, first, last, by])
   if (marked.length === 0) return { versions: 0, rebuilds: [] }
-  const ids = marked.map(({ sourceIngestId }) => sourceIngestId)
-  const partitions = await tx.query<{ partitionKey: string }>(PARTITIONS, [streamId, ids])
+  const partitions = await tx.query<{ partitionKey: string }>(PARTITIONS, [streamId, name, first, last])
   const rebuilds = partitions.map(({ partitionKey }) => ({ id: uuidv7(), partition_key: partitionKey }))
   if (rebuilds.length > 0) await tx.query(PLAN_REBUILDS, [streamId, JSON.stringify(rebuilds), mark.kind])
   return { versions: marked.length, rebuilds: rebuilds.map(({ id }) => id) }

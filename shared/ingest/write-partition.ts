@@ -16,7 +16,9 @@ import { rebuildRows } from './rebuild-rows.ts'
 /** `incoming`: this ingest's rows of the partition. */
 export type PartitionWrite = PartitionTarget & { readonly incoming: RowBatch }
 
-const NOTHING = { inserted: 0, updated: 0, unchanged: 0, superseded: 0 }
+const NOT_COUNTED = { inserted: 0, updated: 0, unchanged: 0, superseded: 0 }
+/** Of no transform: a later try that finds rows of mine, put there by a rebuild of somebody else, must not keep these. */
+const NO_TRANSFORM = 0
 
 /**
  * Brings the rows of one ingest into the file of one partition: read the file, merge, write down whose rows it may
@@ -68,9 +70,8 @@ async function mergeInto(write: PartitionWrite, file: PartitionFile) {
 /** The partition as all other listed ingests make it, under this transform version, and mine merged into that. */
 async function rebuildWith(write: PartitionWrite) {
   const { platform, claim, dataset, partitionKey, transformVersion, incoming } = write
-  const list = (outcomes: typeof NOTHING) =>
-    listInPartition(platform.db, { claim, partitionKey, transformVersion, outcomes, keepCounts: false })
-  await list(NOTHING)
+  const listed = { claim, partitionKey, keepCounts: false }
+  await listInPartition(platform.db, { ...listed, outcomes: NOT_COUNTED, transformVersion: NO_TRANSFORM })
   const { ingests } = await readPartitionListing(platform.db, dataset.name, partitionKey)
   const others = ingests.filter(({ sourceIngestId }) => sourceIngestId !== claim.sourceIngestId)
   const partition = { ...write, raw: platform.raw, place: placeOf(claim) }
@@ -80,5 +81,6 @@ async function rebuildWith(write: PartitionWrite) {
     partition: partitionKey,
     ingests: others.length + 1,
   })
-  return { rows, ownRowsInFile: false, listing: await list(outcomes), rebuilt: true }
+  const listing = await listInPartition(platform.db, { ...listed, outcomes, transformVersion })
+  return { rows, ownRowsInFile: false, listing, rebuilt: true }
 }

@@ -218,6 +218,7 @@ function claimOf(row: IngestRow): CurateClaim {
     retentionS: null,
     landedEpoch: row.landed_epoch ?? row.epoch,
     partitionKey: null,
+    listedIn: [],
     pages: [],
   }
 }
