@@ -12,14 +12,15 @@ import { describeLake } from './local/report.ts'
 const HELP = `npm start -- [--once] [--help]
 
 Runs everything on this machine: PostgreSQL and storage, the providers, the functions. Without a provider's key all of
-them are simulated: alpaca serves the real daily bars of the S&P 500 that ship with the project, fred generated series.
+them are simulated: alpaca and massive serve the real daily bars of the S&P 500 that ship with the project, fred
+generated series.
 With the key of any of them nothing is simulated; streams of a provider without a key wait for it.
 
   --once   end when everything that is due is published (exit 0), or cannot be (exit 1)
   --help   this text
 
 settings: TRIBUTARY_DATA_DIR (.tributary), TRIBUTARY_PORT (7071, 0 = any free port), ALPACA_KEY_ID with
-ALPACA_SECRET_KEY and FRED_API_KEY for the real providers, TRIBUTARY_STREAMS (streams.json, simulated: streams.demo.json),
+ALPACA_SECRET_KEY, FRED_API_KEY, MASSIVE_API_KEY for the real providers, TRIBUTARY_STREAMS (streams.json, simulated: streams.demo.json),
 DATABASE_URL and AzureWebJobsStorage for services of your own. Exit codes: 0 done, 1 something is not published, 2 settings or usage, 143 stopped.
 `
 

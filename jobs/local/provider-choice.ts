@@ -18,6 +18,7 @@ const PROVIDERS = [
     credentials: { ALPACA_KEY_ID: 'simulated-key-id', ALPACA_SECRET_KEY: 'simulated-secret-key' },
   },
   { source: 'fred', credentials: { FRED_API_KEY: 'simulated0key0of0no0value0at0all' } },
+  { source: 'massive', credentials: { MASSIVE_API_KEY: 'simulated-key' } },
 ] as const
 
 type Provider = (typeof PROVIDERS)[number]

@@ -118,3 +118,9 @@ export function shownText(text: string): string {
     )
   return sample(masked, MESSAGE_CHARS_MAX)
 }
+
+/** A value in a message: numbers, truth values and text as they came, of anything else what it is. */
+export function shown(value: unknown): string {
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  return typeof value === 'string' ? JSON.stringify(shownText(value)) : typeName(value)
+}

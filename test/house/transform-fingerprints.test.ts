@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { startAlpacaSimulator } from '../../jobs/local/providers/alpaca.ts'
 import { startFredSimulator } from '../../jobs/local/providers/fred.ts'
+import { startMassiveSimulator } from '../../jobs/local/providers/massive.ts'
 import { loadObservationSeries } from '../../jobs/local/providers/observation-series.ts'
 import { loadSp500 } from '../../jobs/local/providers/sp500.ts'
 import { createRecordSink } from '../../shared/datasets/record-sink.ts'
@@ -17,12 +18,17 @@ import { SOURCES } from '../../shared/sources/registry.ts'
 const FINGERPRINTS: Readonly<Record<string, string>> = {
   'alpaca 1': '0bf0a01272ac78ad5e1a93f9524d82422ac5daf684459fb3ed822d33eb8cce04',
   'fred 1': '8d91ae75702219022630fd52dac9411b67630e3718f709916f0ae9a0d0989b40',
+  'massive 1': '4229720c2ec9c375b1fa84dbd3e36324fde00614a6a42bb760604d44fa92b839',
 }
 
 type Page = { readonly params: unknown; readonly body: Uint8Array }
 
 /** Bodies that reach every branch of `records`; real ones first. */
-const PAGES: Readonly<Record<string, () => Promise<readonly Page[]>>> = { alpaca: alpacaPages, fred: fredPages }
+const PAGES: Readonly<Record<string, () => Promise<readonly Page[]>>> = {
+  alpaca: alpacaPages,
+  fred: fredPages,
+  massive: massivePages,
+}
 
 async function alpacaPages(): Promise<readonly Page[]> {
   const simulator = await startAlpacaSimulator({ series: loadSp500() })
@@ -64,6 +70,37 @@ async function fredPages(): Promise<readonly Page[]> {
   ]
   const body = new TextEncoder().encode(JSON.stringify({ observations: spoiled }))
   return [real, { params: { series_id: 'DGS10', units: 'chg', subject: 'DGS10@chg' }, body }]
+}
+
+async function massivePages(): Promise<readonly Page[]> {
+  const symbols = ['TSLA', 'I:NDX', 'C:XAUUSD']
+  const limits = { requestsPerMinute: 100 }
+  const simulator = await startMassiveSimulator({ series: symbols.map((symbol) => loadSp500(symbol)), limits })
+  const pages: Page[] = []
+  for (const symbol of symbols) {
+    for (const timeframe of ['1d', '15m']) {
+      const params = { symbol, timeframe }
+      const headers = { authorization: 'Bearer a' }
+      pages.push({ params, body: await firstPage('massive', { url: simulator.url, params, headers }) })
+    }
+  }
+  await simulator.close()
+  const good = { t: Date.parse('2019-03-08T05:00:00Z'), o: 1, h: 1, l: 1, c: 1, v: null, n: null, vw: null, x: 1 }
+  const spoiled = [
+    good,
+    { ...good, t: null },
+    { ...good, t: '2019-03-08' },
+    { ...good, t: -1 },
+    { ...good, t: good.t + 1 },
+    { ...good, o: '1' },
+    { ...good, c: null },
+    { ...good, n: 1.5 },
+    null,
+  ]
+  const body = new TextEncoder().encode(JSON.stringify({ ticker: 'TSLA', results: spoiled }))
+  const split = { symbol: 'TSLA', adjustment: 'split', subject: 'TSLA@split' }
+  for (const timeframe of ['1d', '1m']) pages.push({ params: { ...split, timeframe }, body })
+  return pages
 }
 
 /** Five days of a simulator, which asks for the credentials that are given in `headers` or `query`. */

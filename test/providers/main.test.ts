@@ -36,6 +36,18 @@ test('the process says in one line where it listens, and answers there', async (
   expect(statuses).toEqual([403, 429])
 })
 
+test('of massive it has a stock, an index and a metal, and takes as many requests a minute as it is told', async () => {
+  const { url } = await readyLine(start('massive', '--rate-limit', '3'))
+  const ask = async (symbol: string) => {
+    const path = `/v2/aggs/ticker/${symbol}/range/1/hour/2019-07-01/2019-07-01`
+    const answer = await fetch(`${url}${path}`, { headers: { authorization: 'Bearer any-key' } })
+    return [answer.status, ((await answer.json()) as { count?: number }).count]
+  }
+  const symbols = ['TSLA', 'I:NDX', 'C:XAUUSD']
+  expect(await Promise.all(symbols.map(ask))).toEqual(symbols.map(() => [200, 7]))
+  expect(await ask('TSLA')).toEqual([429, undefined])
+})
+
 test.each(['SIGTERM', 'SIGINT'] as const)('it ends well on %s', async (signal) => {
   const child = start('alpaca')
   await readyLine(child)
@@ -51,8 +63,8 @@ test('it ends when its standard input closes, so that no killed parent leaves it
 })
 
 test.each([
-  [[], 'provider: expected alpaca or fred, got ""\n'],
-  [['yahoo'], 'provider: expected alpaca or fred, got "yahoo"\n'],
+  [[], 'provider: expected one of alpaca, fred, massive, got ""\n'],
+  [['yahoo'], 'provider: expected one of alpaca, fred, massive, got "yahoo"\n'],
   [['alpaca', '--port', 'x'], '--port: expected a whole number from 0 to 65535, got "x"\n'],
   [['alpaca', '--rate-limit', '0'], '--rate-limit: expected a whole number from 1 to 1000000, got "0"\n'],
   [['alpaca', '--verbose'], "provider: Unknown option '--verbose'"],

@@ -1,13 +1,14 @@
 import { formatDate } from '../../../shared/instant.ts'
 import { BadQueryError, type BarsQuery, formatToken, parseBarsQuery } from './alpaca-query.ts'
 import { type BarSeries, TIMEFRAME_SECONDS } from './bar-series.ts'
-import { type ContentFault, type FaultPlan, type MutableRecord, spoiledJson, spoilRecords } from './faults.ts'
+import { type ContentFault, type MutableRecord, spoiledJson, spoilRecords } from './faults.ts'
 import type { Bar } from './minute-bars.ts'
 import { createRateLimit } from './rate-limit.ts'
 import {
   type SimulatedAnswer,
   type SimulatedRequest,
   type Simulator,
+  type SimulatorOptions,
   startSimulatorServer,
 } from './simulator-server.ts'
 
@@ -29,14 +30,10 @@ const DOCUMENTED_LIMITS: AlpacaLimits = {
   recentSipMs: 900_000,
 }
 
-export type AlpacaSimulatorOptions = {
-  readonly port?: number
+/** Bars that have not closed by the provider's clock are not there. */
+export type AlpacaSimulatorOptions = SimulatorOptions & {
   readonly series: BarSeries | readonly BarSeries[]
-  readonly faults?: FaultPlan
   readonly limits?: Partial<AlpacaLimits>
-  /** The provider's clock, ms since 1970: bars that have not closed by it are not there. */
-  readonly now?: () => number
-  readonly compress?: boolean
   /** The only pair that is let in; without it any non-empty one is. */
   readonly keys?: { readonly id: string; readonly secret: string }
 }
@@ -49,10 +46,7 @@ export async function startAlpacaSimulator(options: AlpacaSimulatorOptions): Pro
   const market: Market = { series: new Map(list.map((series) => [series.symbol, series])), limits, now }
   const rateLimit = createRateLimit(limits.requestsPerMinute, now)
   return await startSimulatorServer({
-    port: options.port ?? 0,
-    faults: options.faults ?? [],
-    now,
-    compress: options.compress ?? true,
+    ...options,
     errorBody,
     respond(request, fault) {
       const { allowed, remaining, resetAtMs } = rateLimit.take()

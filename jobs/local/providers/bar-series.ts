@@ -41,7 +41,7 @@ function barsOfSession(symbol: string, session: Session, timeframe: Timeframe): 
 }
 
 /** Bars of `stepS`, at multiples of it in UTC: the first hour of a session has 30 minutes. */
-function aggregate(minutes: readonly Bar[], stepS: number): readonly Bar[] {
+export function aggregate(minutes: readonly Bar[], stepS: number): readonly Bar[] {
   const bars: Bar[] = []
   for (const minute of minutes) {
     const atS = Math.floor(minute.atS / stepS) * stepS

@@ -1,5 +1,5 @@
 import { formatDate } from '../../../shared/instant.ts'
-import { type ContentFault, type FaultPlan, type MutableRecord, spoiledJson, spoilRecords } from './faults.ts'
+import { type ContentFault, type MutableRecord, spoiledJson, spoilRecords } from './faults.ts'
 import { BadRequestError, checkKey, type ObservationsQuery, parseObservationsQuery } from './fred-query.ts'
 import type { Observation, ObservationSeries } from './observation-series.ts'
 import { createRateLimit } from './rate-limit.ts'
@@ -7,6 +7,7 @@ import {
   type SimulatedAnswer,
   type SimulatedRequest,
   type Simulator,
+  type SimulatorOptions,
   startSimulatorServer,
 } from './simulator-server.ts'
 
@@ -28,14 +29,10 @@ const DOCUMENTED_LIMITS: FredLimits = {
   pageRecordsGiven: 100_000,
 }
 
-export type FredSimulatorOptions = {
-  readonly port?: number
+/** The provider's clock names the vintage, and observations are known from the next day on. */
+export type FredSimulatorOptions = SimulatorOptions & {
   readonly series: readonly ObservationSeries[]
-  readonly faults?: FaultPlan
   readonly limits?: Partial<FredLimits>
-  /** The provider's clock, ms since 1970: it names the vintage, and observations are known from the next day on. */
-  readonly now?: () => number
-  readonly compress?: boolean
   /** The only key that is registered; without it any of the right form is. */
   readonly key?: string
 }
@@ -48,10 +45,7 @@ export async function startFredSimulator(options: FredSimulatorOptions): Promise
   const perSecond = createRateLimit(limits.requestsPerSecond, now, 1_000)
   const perMinute = createRateLimit(limits.requestsPerMinute, now)
   return await startSimulatorServer({
-    port: options.port ?? 0,
-    faults: options.faults ?? [],
-    now,
-    compress: options.compress ?? true,
+    ...options,
     errorBody,
     respond(request, fault) {
       const allowed = perSecond.take().allowed && perMinute.take().allowed

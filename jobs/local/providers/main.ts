@@ -1,20 +1,23 @@
 import { parseArgs } from 'node:util'
 import { ConfigError, toError } from '../../../shared/errors.ts'
 import { startAlpacaSimulator } from './alpaca.ts'
-import { type FaultPlan, seededFaults } from './faults.ts'
+import { barSeriesOf } from './bar-series.ts'
+import { seededFaults } from './faults.ts'
 import { startFredSimulator } from './fred.ts'
+import { startMassiveSimulator } from './massive.ts'
 import { loadObservationSeries } from './observation-series.ts'
-import type { Simulator } from './simulator-server.ts'
-import { loadSp500 } from './sp500.ts'
+import type { Simulator, SimulatorOptions } from './simulator-server.ts'
+import { loadSessions, loadSp500 } from './sp500.ts'
 
 /**
  * A provider simulator as its own process:
  *
- *     node dist/jobs/local/providers/main.js alpaca|fred [--port N] [--rate-limit N] [--faults SEED] [--no-compress]
+ *     node dist/jobs/local/providers/main.js alpaca|fred|massive [--port N] [--rate-limit N] [--faults SEED] [--no-compress]
  *
- * `--rate-limit` is in requests, of alpaca in any minute, of fred in any second. `--faults` spoils a tenth of all answers in ways that pass when the request is repeated; `--no-compress` answers in no
- * content coding, in half the time. One JSON line on stdout says where it listens. It ends on SIGTERM and SIGINT, and
- * when its standard input closes: a parent that is killed takes it along, so start it with a pipe there.
+ * `--rate-limit` is in requests, of alpaca and massive in any minute, of fred in any second. `--faults` spoils a tenth of
+ * all answers in ways that pass when the request is repeated; `--no-compress` answers in no content coding, in half the
+ * time. One JSON line on stdout says where it listens. It ends on SIGTERM and SIGINT, and when its standard input closes:
+ * a parent that is killed takes it along, so start it with a pipe there.
  */
 async function main(args: readonly string[]): Promise<void> {
   const { source, port, rateLimit, faultsSeed, compress } = parseArguments(args)
@@ -25,24 +28,35 @@ async function main(args: readonly string[]): Promise<void> {
   process.stdout.write(`${JSON.stringify({ event: 'provider_ready', source, url: simulator.url })}\n`)
 }
 
-type Common = { readonly port: number; readonly compress: boolean; readonly faults: FaultPlan }
-type Start = (common: Common, rateLimit: number | undefined) => Promise<Simulator>
+type Start = (options: SimulatorOptions, rateLimit: number | undefined) => Promise<Simulator>
 
-type Source = 'alpaca' | 'fred'
+const SOURCES = ['alpaca', 'fred', 'massive'] as const
+type Source = (typeof SOURCES)[number]
+
+/** The days of the S&P 500 under other names, with other minutes. */
+const MASSIVE_SYMBOLS = ['TSLA', 'I:NDX', 'C:XAUUSD']
 
 const SIMULATORS: Readonly<Record<Source, Start>> = {
-  alpaca: (common, requestsPerMinute) =>
+  alpaca: (options, requestsPerMinute) =>
     startAlpacaSimulator({
-      ...common,
+      ...options,
       series: loadSp500(),
       limits: requestsPerMinute === undefined ? {} : { requestsPerMinute },
     }),
-  fred: (common, requestsPerSecond) =>
+  fred: (options, requestsPerSecond) =>
     startFredSimulator({
-      ...common,
+      ...options,
       series: loadObservationSeries(),
       limits: requestsPerSecond === undefined ? {} : { requestsPerSecond },
     }),
+  massive(options, requestsPerMinute) {
+    const sessions = loadSessions()
+    return startMassiveSimulator({
+      ...options,
+      series: MASSIVE_SYMBOLS.map((symbol) => barSeriesOf(symbol, sessions)),
+      limits: requestsPerMinute === undefined ? {} : { requestsPerMinute },
+    })
+  },
 }
 
 function parseArguments(args: readonly string[]) {
@@ -65,9 +79,12 @@ function parseArguments(args: readonly string[]) {
 }
 
 function sourceOf(positionals: readonly string[]): Source {
-  const [source, ...more] = positionals
-  if ((source === 'alpaca' || source === 'fred') && more.length === 0) return source
-  throw new ConfigError([`provider: expected alpaca or fred, got ${JSON.stringify(positionals.join(' '))}`])
+  const [name, ...more] = positionals
+  const source = SOURCES.find((known) => known === name)
+  if (source !== undefined && more.length === 0) return source
+  throw new ConfigError([
+    `provider: expected one of ${SOURCES.join(', ')}, got ${JSON.stringify(positionals.join(' '))}`,
+  ])
 }
 
 /** Unknown options are told by a TypeError of Node's. */

@@ -22,13 +22,18 @@ export type SimulatedAnswer = {
 /** A request as it was taken, and the status it got; null where it got none. */
 export type RecordedRequest = SimulatedRequest & { readonly status: number | null; readonly fault: Fault | undefined }
 
-export type SimulatorSettings = {
-  /** 0 takes a free one. */
-  readonly port: number
-  readonly faults: FaultPlan
-  readonly now: () => number
-  /** Compress what the client accepts compressed, as providers do. */
-  readonly compress: boolean
+/** What every simulator can be told. */
+export type SimulatorOptions = {
+  /** 0, a free one, unless it says otherwise. */
+  readonly port?: number
+  readonly faults?: FaultPlan
+  /** The provider's clock, ms since 1970. */
+  readonly now?: () => number
+  /** Compress what the client accepts compressed, as providers do; false answers in no content coding. */
+  readonly compress?: boolean
+}
+
+export type SimulatorSettings = SimulatorOptions & {
   /** What the provider says; `fault` is one of its content or undefined. */
   readonly respond: (request: SimulatedRequest, fault: ContentFault | undefined) => SimulatedAnswer
   /** How the provider spells an error. */
@@ -51,12 +56,13 @@ const COMPRESS_BYTES_MIN = 1_024
 
 /** An HTTP server on the loopback address that answers as `respond` says, but for the faults. */
 export async function startSimulatorServer(settings: SimulatorSettings): Promise<Simulator> {
-  let faults = settings.faults
+  const now = settings.now ?? Date.now
+  let faults = settings.faults ?? []
   let count = 0
   const requests: RecordedRequest[] = []
   const server = createServer((incoming, outgoing) => {
     count++
-    const request = requestOf(incoming, count, settings.now())
+    const request = requestOf(incoming, count, now())
     const fault = faultOf(faults, request)
     const recorded = { ...request, status: null as number | null, fault }
     requests.push(recorded)
@@ -74,7 +80,7 @@ export async function startSimulatorServer(settings: SimulatorSettings): Promise
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(settings.port, '127.0.0.1', resolve)
+    server.listen(settings.port ?? 0, '127.0.0.1', resolve)
   })
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
@@ -108,7 +114,7 @@ async function answer(settings: SimulatorSettings, { request, fault, outgoing }:
   const { status, headers, body } = answerOf(settings, request, fault)
   const acceptsGzip = request.headers['accept-encoding']?.includes('gzip') ?? false
   const gzipHeader = acceptsGzip && fault?.kind === 'gzip-header-only'
-  const gzipBoth = acceptsGzip && settings.compress && !gzipHeader && body.length >= COMPRESS_BYTES_MIN
+  const gzipBoth = acceptsGzip && settings.compress !== false && !gzipHeader && body.length >= COMPRESS_BYTES_MIN
   const bytes = gzipBoth || fault?.kind === 'gzip-body-only' ? gzipSync(body, { level: 1 }) : Buffer.from(body)
   const sent = fault?.kind === 'cut' ? bytes.subarray(0, Math.floor(bytes.length * fault.keep)) : bytes
   outgoing.writeHead(status, {

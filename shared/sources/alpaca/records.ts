@@ -1,8 +1,8 @@
 import type { RecordSink, RejectCode } from '../../datasets/record-sink.ts'
 import { ContractError } from '../../errors.ts'
 import { MICROS_PER_SECOND } from '../../instant.ts'
-import { isJsonObject, parseJsonObject, shownText, typeName } from '../answer.ts'
-import { keepable } from '../lossless-json.ts'
+import { isJsonObject, parseJsonObject, shown, shownText, typeName } from '../answer.ts'
+import { createBarWriter, type FieldWriter } from '../bar-writer.ts'
 import { createSecondsReader } from '../seconds-reader.ts'
 import { type AlpacaParams, subjectOf, TIMEFRAME_FACTS } from './params.ts'
 
@@ -15,69 +15,17 @@ export function barsRecords(body: Uint8Array, params: AlpacaParams, into: Record
   if (!parsed.ok) throw new ContractError(parsed.refusal.detail)
   const { bars } = parsed.object
   if (!isJsonObject(bars)) throw new ContractError(`bars: expected an object, got ${typeName(bars)}`)
-  const putBar = createBarWriter(params, into)
+  const putBar = createBarWriter(
+    into,
+    { symbol: subjectOf(params), timeframe: params.timeframe, source: 'alpaca', adjustment: params.adjustment },
+    createTimeWriter(params, into),
+  )
   for (const [name, list] of Object.entries(bars)) {
     if (name !== params.symbol) throw new ContractError(`bars: expected only ${params.symbol}, got ${shownText(name)}`)
     if (list !== null && !Array.isArray(list)) {
       throw new ContractError(`bars of ${name}: expected an array, got ${typeName(list)}`)
     }
     for (const bar of list ?? []) putBar(bar)
-  }
-}
-
-function createBarWriter(params: AlpacaParams, into: RecordSink): (bar: unknown) => void {
-  const constants = [
-    [into.column('symbol'), subjectOf(params)],
-    [into.column('timeframe'), params.timeframe],
-    [into.column('source'), 'alpaca'],
-    [into.column('adjustment'), params.adjustment],
-  ] as const
-  const fields = [
-    ['o', createNumberWriter(into, 'open')],
-    ['h', createNumberWriter(into, 'high')],
-    ['l', createNumberWriter(into, 'low')],
-    ['c', createNumberWriter(into, 'close')],
-    ['v', createNumberWriter(into, 'volume')],
-    ['vw', createNumberWriter(into, 'vwap')],
-    ['n', createCountWriter(into, 'trade_count')],
-    ['t', createTimeWriter(params, into)],
-  ] as const
-  return (bar) => {
-    let fits = isJsonObject(bar)
-    if (isJsonObject(bar)) {
-      for (const [field, write] of fields) fits = write(bar[field]) && fits
-      for (const [column, value] of constants) column.put(value)
-    } else {
-      into.fail('unreadable', `bar: expected an object, got ${typeName(bar)}`)
-    }
-    into.end(fits ? bar : keepable(bar))
-  }
-}
-
-/** Puts one value, or fails the record; false where the record may become a reject. */
-type ValueWriter = (value: unknown) => boolean
-
-/** Doubles, as the vendor gave them. An integer that no double holds is refused rather than rounded. */
-function createNumberWriter(into: RecordSink, name: string): ValueWriter {
-  const column = into.column(name)
-  return (value) => {
-    if (typeof value === 'number') column.put(value)
-    else if (value === null || value === undefined) column.put(null)
-    else if (typeof value === 'bigint' && BigInt(Number(value)) === value) column.put(Number(value))
-    else if (typeof value === 'bigint') into.fail('out_of_range', `${name}: expected what a double holds, got ${value}`)
-    else into.fail('wrong_type', `${name}: expected a number, got ${shown(value)}`)
-    return typeof value === 'number' && Number.isFinite(value)
-  }
-}
-
-function createCountWriter(into: RecordSink, name: string): ValueWriter {
-  const column = into.column(name)
-  return (value) => {
-    const exact = typeof value === 'number' && Number.isSafeInteger(value)
-    if (exact || typeof value === 'bigint') column.put(BigInt(value))
-    else if (value === null || value === undefined) column.put(null)
-    else into.fail('wrong_type', `${name}: expected a whole number, got ${shown(value)}`)
-    return exact
   }
 }
 
@@ -91,7 +39,7 @@ const DAY_S = 24 * HOUR_S
  * hours lies on the session's date in summer and in winter: no time zone table is needed. A night session, 20:00 to
  * 04:00, counts to the day on which it ends: that is the instant's own date.
  */
-function createTimeWriter({ timeframe, feed }: AlpacaParams, into: RecordSink): ValueWriter {
+function createTimeWriter({ timeframe, feed }: AlpacaParams, into: RecordSink): FieldWriter {
   const ts = into.column('ts')
   const sessionDate = into.column('session_date')
   const secondsOf = createSecondsReader()
@@ -124,12 +72,4 @@ function notAnInstant(value: unknown): [RejectCode, string] {
   if (value === null || value === undefined) return ['missing', 'ts: expected an instant, got none']
   const code = typeof value === 'string' ? 'unreadable' : 'wrong_type'
   return [code, `ts: expected an rfc 3339 instant, got ${shown(value)}`]
-}
-
-function shown(value: unknown): string {
-  return typeof value === 'string'
-    ? JSON.stringify(shownText(value))
-    : typeof value === 'number'
-      ? String(value)
-      : typeName(value)
 }

@@ -6,6 +6,7 @@ import {
   type Refusal,
   refusalOf,
   refusalOfStatus,
+  shown,
   shownText,
   typeName,
 } from '../answer.ts'
@@ -85,12 +86,6 @@ function hiddenError({ status, headers }: ProviderAnswer, { error_code: code, er
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-}
-
-/** A value in a message: numbers and text as they came, of anything else what it is. */
-export function shown(value: unknown): string {
-  if (typeof value === 'number') return String(value)
-  return typeof value === 'string' ? JSON.stringify(shownText(value)) : typeName(value)
 }
 
 function broken(detail: string): Refusal {

@@ -1,9 +1,8 @@
 import type { RecordSink, RejectCode } from '../../datasets/record-sink.ts'
 import { ContractError } from '../../errors.ts'
 import { instantOfDate, parseDate } from '../../instant.ts'
-import { isJsonObject, parseJsonObject, typeName } from '../answer.ts'
+import { isJsonObject, parseJsonObject, shown, typeName } from '../answer.ts'
 import { keepable } from '../lossless-json.ts'
-import { shown } from './page.ts'
 import { type FredParams, subjectOf } from './params.ts'
 
 /**
