@@ -48,7 +48,10 @@ export type Consistency = {
   readonly retentionS?: number
 }
 
-/** Tokens of one credential at one provider, shared by every instance. Capacity + refill stay under the documented limit. */
+/**
+ * Tokens of one credential at one provider, shared by every instance. Capacity + refill stay under the documented limit;
+ * a capacity above one leaves the lane live something where a backfill would take every token as it comes.
+ */
 export type Budget = {
   readonly key: string
   readonly capacity: number

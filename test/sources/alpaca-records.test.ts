@@ -78,7 +78,7 @@ test.each<[string, string | undefined, string, string]>([
   ['t', 'null', 'missing', 'ts: expected an instant, got none'],
   ['o', '"1.5"', 'wrong_type', 'open: expected a number, got "1.5"'],
   ['v', '"1200"', 'wrong_type', 'volume: expected a number, got "1200"'],
-  ['h', 'true', 'wrong_type', 'high: expected a number, got a boolean'],
+  ['h', 'true', 'wrong_type', 'high: expected a number, got true'],
   ['l', '{"a":9007199254740993}', 'wrong_type', 'low: expected a number, got an object'],
   ['vw', '[]', 'wrong_type', 'vwap: expected a number, got an array'],
   ['n', '1.5', 'wrong_type', 'trade_count: expected a whole number, got 1.5'],

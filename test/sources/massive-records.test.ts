@@ -91,7 +91,7 @@ test.each<[string, string | undefined, string, string]>([
   ['o', undefined, 'missing', 'open: expected a value, got none'],
   ['c', 'null', 'missing', 'close: expected a value, got none'],
   ['o', '"1.5"', 'wrong_type', 'open: expected a number, got "1.5"'],
-  ['h', 'true', 'wrong_type', 'high: expected a number, got a boolean'],
+  ['h', 'true', 'wrong_type', 'high: expected a number, got true'],
   ['vw', '[]', 'wrong_type', 'vwap: expected a number, got an array'],
   ['o', '1e999', 'out_of_range', 'open: expected a finite number, got Infinity'],
   ['v', '9007199254740993', 'out_of_range', 'volume: expected what a double holds, got 9007199254740993'],

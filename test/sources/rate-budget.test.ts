@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeEach, describe, expect, test } from 'vitest'
+import type { Queryable } from '../../shared/postgres/database.ts'
 import { createRateBudgets } from '../../shared/sources/rate-budget.ts'
 import { useGround } from '../ingest/ground.ts'
 
@@ -16,6 +18,11 @@ describe('a rate budget', () => {
     }
     return { count: countMax, waitMs: 0 }
   }
+  /** To a bucket, time passes when it was last filled longer ago. */
+  const pass = (ms: number) =>
+    ground.query('update ingest.rate_budget set refilled_at = refilled_at - make_interval(secs => $1::float8)', [
+      ms / 1000,
+    ])
   const tokens = (count: number) =>
     ground.query('update ingest.rate_budget set tokens = $1, refilled_at = clock_timestamp()', [count])
 
@@ -40,6 +47,28 @@ describe('a rate budget', () => {
   test('of one token gives it to every lane', async () => {
     const single = { key: 'single', capacity: 1, refillPerS: 0.001 }
     expect((await drain('backfill', single)).count).toBe(1)
+  })
+
+  test('of more than one leaves live a start: the token that a backfill does not get yet live gets', async () => {
+    const small = { key: 'small', capacity: 1.25, refillPerS: 0.001 }
+    expect((await drain('backfill', small)).count).toBe(1)
+    await pass((await drain('live', small)).waitMs)
+    expect((await drain('backfill', small)).count).toBe(0)
+    expect((await drain('live', small)).count).toBe(1)
+  })
+
+  test('alone, a backfill that waits as long as it is told gets every token of the refill', async () => {
+    const one = { key: 'one', capacity: 20, refillPerS: 1 }
+    await drain('backfill', one)
+    let waitedMs = 0
+    for (let token = 0; token < 50; token++) {
+      const { waitMs } = await drain('backfill', one)
+      await pass(waitMs)
+      waitedMs += waitMs
+      expect((await drain('backfill', one, ground.platform.db, 1)).count).toBe(1)
+    }
+    // A second each; every wait is rounded up by less than one.
+    expect(waitedMs).toBeLessThanOrEqual(50_050)
   })
 
   test('what a lane must leave is waited for, not the next token alone', async () => {
@@ -89,24 +118,55 @@ describe('a rate budget', () => {
     expect(counts.reduce((sum, { count }) => sum + count, 0)).toBe(20)
   })
 
-  test('is reserved in chunks of a tenth: many pages cost one statement', async () => {
-    const budgets = createRateBudgets()
+  test('is not kept by a process: what one has not asked for is there for the others', async () => {
     const large = { key: 'large', capacity: 100, refillPerS: 0.001 }
-    for (let page = 0; page < 10; page++) await budgets.reserve(ground.platform.db, large, 'live')
-    const [row] = await ground.query<{ tokens: number }>('select round(tokens)::int as tokens from ingest.rate_budget')
-    expect(row).toEqual({ tokens: 90 })
+    expect((await drain('live', large, ground.platform.db, 1)).count).toBe(1)
+    expect((await drain('live', large)).count).toBe(99)
   })
 
-  test('that is blocked gives nothing to any process or lane, tokens that were reserved before neither', async () => {
+  test('a process that waited for another counts no time that the other has counted', async () => {
+    const [first, second] = [ground.openWorker(), ground.openWorker()]
     const budgets = createRateBudgets()
-    await budgets.reserve(ground.platform.db, SLOW, 'live')
-    await budgets.block(ground.platform.db, SLOW, 60_000)
-    for (const lane of ['live', 'backfill']) {
-      const { waitMs } = await budgets.reserve(ground.platform.db, SLOW, lane)
-      expect(waitMs).toBeLessThanOrEqual(60_000)
-      expect(waitMs).toBeGreaterThan(0)
+    await budgets.reserve(first.db, SLOW, 'live')
+    let waiting: Promise<unknown> = Promise.resolve()
+    const counted = await first.db.transaction(async (tx) => {
+      await tx.query({ name: 'test lock', text: 'select from ingest.rate_budget for update' })
+      waiting = budgets.reserve(second.db, SLOW, 'live')
+      await someoneWaits()
+      await budgets.reserve(tx, SLOW, 'live')
+      return refilledAt(tx)
+    })
+    await waiting
+    expect(await refilledAt(ground.platform.db)).toBeGreaterThan(counted)
+  })
+
+  const refilledAt = async (db: Queryable) => {
+    const text = 'select extract(epoch from refilled_at)::float8 as "atS" from ingest.rate_budget'
+    const [row] = await db.query<{ atS: number }>({ name: 'test refilled at', text })
+    return row?.atS ?? Number.NaN
+  }
+  const someoneWaits = async () => {
+    const text = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    for (let poll = 0; poll < 1_000; poll++) {
+      if ((await ground.query(text)).length > 0) return
+      await sleep(5)
     }
-    expect((await drain('live')).count).toBe(0)
+    throw new Error('locks: expected a process that waits for one, got none')
+  }
+
+  test('that is blocked gives nothing to any process or lane, until the block is over', async () => {
+    const [told, other] = [createRateBudgets(), createRateBudgets()]
+    for (const { reserve } of [told, other]) await reserve(ground.platform.db, SLOW, 'live')
+    await told.block(ground.platform.db, SLOW, 60_000)
+    for (const { reserve } of [told, other]) {
+      for (const lane of ['live', 'backfill']) {
+        const { waitMs } = await reserve(ground.platform.db, SLOW, lane)
+        expect(waitMs).toBeLessThanOrEqual(60_000)
+        expect(waitMs).toBeGreaterThan(0)
+      }
+    }
+    await ground.query('update ingest.rate_budget set blocked_until = now()')
+    expect((await drain('live')).count).toBe(18)
   })
 
   test('a block only ever moves forward, and ends', async () => {

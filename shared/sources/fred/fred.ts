@@ -38,11 +38,11 @@ export const fred = defineSource<FredParams>({
   transformVersion: 1,
   baseUrl: 'https://api.stlouisfed.org',
   credentials: ['FRED_API_KEY'],
-  // The limits are 2 requests in any second and 120 in any minute. Three tokens span at least (3 - 1.25) / 1 = 1.75 s, so
-  // a network that delays some requests and not others has 0.75 s of room. A minute has at most 1.25 + 60 x 1 = 61; the
-  // other 59 are for what the bucket does not see, tries after a 5xx. The quarter above one is what a backfill leaves:
-  // with a capacity of one it would take every token that live has not taken in the very moment it came.
-  budget: { key: 'fred', capacity: 1.25, refillPerS: 1 },
+  // The limits are 2 requests in any second and 120 in any minute. Three tokens span at least (3 - 1.2) / 1.25 = 1.44 s,
+  // so a network that delays some requests and not others has 0.44 s of room. A minute has at most 1.2 + 60 x 1.25 = 76;
+  // the other 44 are for what the bucket does not see, tries after a 5xx. The fifth above one is what a backfill leaves,
+  // 0.16 s in which only live may take a token: with a capacity of one, luck alone would decide between the two.
+  budget: { key: 'fred', capacity: 1.2, refillPerS: 1.25 },
   // One page holds the largest window ten times over. More than one comes only where FRED lowers its limit.
   pagesMax: 32,
   // 100,000 observations have about 95 bytes each.

@@ -31,9 +31,10 @@ export const massive = defineSource<MassiveParams>({
   transformVersion: 1,
   baseUrl: 'https://api.massive.com',
   credentials: ['MASSIVE_API_KEY'],
-  // The free plan's limit is 5 requests in any minute. One token every 20 s gives out at most 1 + 3 = 4 in one; the fifth
-  // is for what the bucket does not see, a try after a 5xx.
-  budget: { key: 'massive', capacity: 1, refillPerS: 0.05 },
+  // The free plan's limit is 5 requests in any minute. One token every 20 s gives out at most 1.2 + 3 = 4 in one; the
+  // fifth is for what the bucket does not see, a try after a 5xx. The fifth of a token above one is what a backfill
+  // leaves: with a capacity of one it would take every token in the very moment it came.
+  budget: { key: 'massive', capacity: 1.2, refillPerS: 0.05 },
   // One page holds the largest window. Nine would, were the limit lowered to the 5,000 that is Massive's default.
   pagesMax: 16,
   // 50,000 bars have about 120 bytes each.
