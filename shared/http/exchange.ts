@@ -7,7 +7,7 @@ export type HttpRequest = {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** Any status that came. `body` is what came after transfer decoding, `headers` have lower-case names. */
+/** Any status that came. `body` is what came, after every coding; `headers` have lower-case names, repeated ones are joined. */
 export type HttpAnswer = {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -17,7 +17,7 @@ export type HttpAnswer = {
 export type HttpOptions = {
   /** Ends the request, and the waiting between two tries, with CancelledError. */
   readonly signal: AbortSignal
-  /** A larger body, after decoding, is a ContractError. */
+  /** A larger body, before its coding is undone or after, is a ContractError. */
   readonly bodyBytesMax: number
 }
 

@@ -100,12 +100,13 @@ export function transitCases({ source, open, clean }: Suite): void {
   const { records } = source
   const published = { state: 'published', records, inserted: records }
 
-  // One request more mends these within the same attempt.
+  // No request more, or one, mends these within the same attempt.
   test.each<[string, readonly Fault[], readonly (number | null)[]]>([
     ['500, then a good answer', [{ kind: 'error', status: 500 }], [500, 200]],
     ['a body that ends before its length', [{ kind: 'truncate', keep: 0.5 }], [200, 200]],
     ['a connection that is reset', [{ kind: 'reset' }], [null, 200]],
-    ['a plain body that says gzip', [{ kind: 'gzip-header-only' }], [200, 200]],
+    ['a plain body that says gzip', [{ kind: 'gzip-header-only' }], [200]],
+    ['a gzip body that is cut', [{ kind: 'cut', keep: 0.5 }], [200, 200]],
     ['a gzip body that does not say so', [{ kind: 'gzip-body-only' }], [200]],
     ['another content type', [{ kind: 'content-type', value: 'text/html' }], [200]],
   ])('%s: the first attempt gets over it', async (_what, faults, statuses) => {
@@ -122,12 +123,7 @@ export function transitCases({ source, open, clean }: Suite): void {
   test.each<[string, readonly Fault[], string | RegExp, number]>([
     ['500 for longer than one attempt', thrice({ kind: 'error', status: 500 }), /: expected http 200, got 500/, 0],
     ['resets for longer than one attempt', thrice({ kind: 'reset' }), /: expected a whole answer, got ECONNRESET/, 0],
-    [
-      'a body that is cut without a sign',
-      [{ kind: 'cut', keep: 0.5 }],
-      /, got (json that was cut|bytes that are no)/,
-      1,
-    ],
+    ['a plain body that is cut', [{ kind: 'body', body: '{"records": [{' }], /, got json that was cut/, 1],
     ['an outage hidden in HTTP 200', [{ kind: 'body', body: unavailableBody }], unavailableDetail, 1],
   ])('%s: a retry of the same ingest mends it', async (_what, faults, detail, kept) => {
     const bench = await open({ provider: { faults } })

@@ -1,6 +1,5 @@
-import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
-import { CancelledError, ConfigError, ContractError, TransientError, toError } from '../../shared/errors.ts'
+import { CancelledError, ConfigError, TransientError, toError } from '../../shared/errors.ts'
 import { createHttpClient } from '../../shared/http/client.ts'
 import type { IoOperation } from '../../shared/io-hook.ts'
 import { type Answering, answer, options, QUICK, reset, stall, startScriptedServer } from './scripted-server.ts'
@@ -67,19 +66,7 @@ test('a connection that is reset every time is a transient error that names host
   const { request, host } = await startScriptedServer(reset)
   const error = await errorOf(client(request, options()))
   expect(error).toBeInstanceOf(TransientError)
-  expect(error.message).toMatch(
-    new RegExp(
-      `^http://${host}/bars\\?symbols=TSLA: expected a whole answer, got (ECONNRESET|UND_ERR_SOCKET) \\(try 3 of 3\\)$`,
-    ),
-  )
-})
-
-test('a server that is not there is a transient error', async () => {
-  const request = { url: 'http://127.0.0.1:1/x?key=s3cret', subject: 'http://127.0.0.1:1/x', headers: {} }
-  const error = await errorOf(createHttpClient({ ...QUICK, triesMax: 1 })(request, options()))
-  expect(error).toBeInstanceOf(TransientError)
-  // Port 1 is one that fetch itself refuses to ask; either way nothing of the query is told.
-  expect(error.message).toMatch(/^http:\/\/127\.0\.0\.1:1\/x: expected a whole answer, got \w+$/)
+  expect(error.message).toBe(`http://${host}/bars?symbols=TSLA: expected a whole answer, got ECONNRESET (try 3 of 3)`)
 })
 
 const half: Answering = (outgoing) => {
@@ -95,7 +82,7 @@ test.each([
   ['without its last chunk', halfChunked],
 ])('a body %s is a transient error, never a short body', async (_what, cut) => {
   const { request, requests } = await startScriptedServer(cut)
-  await expect(client(request, options())).rejects.toThrow(/expected a whole answer, got UND_ERR_SOCKET/)
+  await expect(client(request, options())).rejects.toThrow(/expected a whole answer, got ECONNRESET/)
   expect(requests.length).toBe(3)
   const mended = await startScriptedServer(cut, answer(200, '1234567890'))
   expect(text((await client(mended.request, options())).body)).toBe('1234567890')
@@ -140,76 +127,6 @@ test('a caller that has stopped already sends nothing', async () => {
   expect(requests.length).toBe(0)
 })
 
-const plain = '{"bars":{}}'
-const gzipped = gzipSync(plain)
-test.each([
-  ['in gzip, and says so', answer(200, gzipped, { 'content-encoding': 'gzip' })],
-  ['in gzip, and does not say so', answer(200, gzipped)],
-  ['in gzip twice, and says it once', answer(200, gzipSync(gzipped), { 'content-encoding': 'gzip' })],
-])('a body %s is unpacked', async (_what, answering) => {
-  const { request, requests } = await startScriptedServer(answering)
-  expect(text((await client(request, options())).body)).toBe(plain)
-  expect(requests.length).toBe(1)
-})
-
-test.each(['gzip', 'deflate', 'br'])(
-  'a plain body called %s is asked for once more without a coding',
-  async (coding) => {
-    const lying: Answering = (outgoing, incoming) => {
-      const asked = incoming.headers['accept-encoding'] !== 'identity'
-      outgoing.writeHead(200, asked ? { 'content-encoding': coding } : {}).end(plain)
-    }
-    const { request, requests } = await startScriptedServer(lying)
-    expect(text((await client(request, options())).body)).toBe(plain)
-    expect(requests.length).toBe(2)
-  },
-)
-
-test('a body that is in no coding it is said to be, even when none is asked for, is a transient error', async () => {
-  const { request, requests } = await startScriptedServer(answer(200, plain, { 'content-encoding': 'gzip' }))
-  const error = await errorOf(createHttpClient({ ...QUICK, triesMax: 1 })(request, options()))
-  expect(error).toBeInstanceOf(TransientError)
-  expect(error.message).toBe(`${request.subject}: expected a body in its content-encoding, got Z_DATA_ERROR`)
-  expect(requests.length).toBe(2)
-})
-
-test('a gzip body that was cut is a transient error', async () => {
-  const { request } = await startScriptedServer(answer(200, gzipped.subarray(0, 20)))
-  await expect(client(request, options())).rejects.toThrow(
-    /symbols=TSLA: body: expected a whole gzip stream, got 20 bytes/,
-  )
-})
-
-test('bytes that only begin like gzip are given as they came', async () => {
-  const bytes = Buffer.from([0x1f, 0x8b, 0xff, 0xff, 1, 2, 3])
-  const { request } = await startScriptedServer(answer(200, bytes))
-  expect(Buffer.from((await client(request, options())).body)).toEqual(bytes)
-})
-
-const million = Buffer.alloc(1_000_000, 'a')
-test.each([
-  ['as it is', answer(200, million)],
-  ['unpacked by fetch', answer(200, gzipSync(million), { 'content-encoding': 'gzip' })],
-  ['unpacked by us', answer(200, gzipSync(million))],
-])('a body over the limit, %s, is a contract error and is not tried again', async (_how, answering) => {
-  const { request, requests } = await startScriptedServer(answering)
-  const error = await errorOf(client(request, options({ bodyBytesMax: 999_999 })))
-  expect(error).toBeInstanceOf(ContractError)
-  expect(error.message).toBe(`${request.subject}: body: expected at most 999999 bytes, got more`)
-  expect(requests.length).toBe(1)
-  expect((await client(request, options({ bodyBytesMax: 1_000_000 }))).body.length).toBe(1_000_000)
-})
-
-const endless: Answering = (outgoing) => {
-  const more = () => outgoing.destroyed || outgoing.write(million, more)
-  outgoing.writeHead(200)
-  more()
-}
-test('a body without end is left at the limit', async () => {
-  const { request } = await startScriptedServer(endless)
-  await expect(client(request, options({ bodyBytesMax: 10 }))).rejects.toThrow(ContractError)
-})
-
 test('no timer outlives its request', async () => {
   const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
   const { request } = await startScriptedServer(answer(200))
@@ -217,17 +134,6 @@ test('no timer outlives its request', async () => {
   const before = timers()
   for (let count = 0; count < 20; count++) await patient(request, options())
   expect(timers()).toBeLessThan(before + 10)
-})
-
-test('of a refusal only the first 64 KiB are read', async () => {
-  const { request } = await startScriptedServer(answer(404, million))
-  expect((await client(request, options({ bodyBytesMax: 10 }))).body.length).toBe(65_536)
-})
-
-test('a redirect is not followed', async () => {
-  const { request, requests } = await startScriptedServer(answer(302, '', { location: '/login' }))
-  expect((await client(request, options())).status).toBe(302)
-  expect(requests.length).toBe(1)
 })
 
 test('every real request passes the hook once, named without its secrets', async () => {
@@ -239,15 +145,10 @@ test('every real request passes the hook once, named without its secrets', async
       return run()
     },
   })
-  const { request, requests } = await startScriptedServer(
-    answer(500),
-    reset,
-    answer(200, plain, { 'content-encoding': 'gzip' }),
-    answer(200, plain),
-  )
+  const { request, requests } = await startScriptedServer(answer(500), reset, answer(200))
   await hooked(request, options())
-  expect(requests.length).toBe(4)
-  expect(seen).toEqual(Array(4).fill({ client: 'http', action: 'get', subject: request.subject }))
+  expect(requests.length).toBe(3)
+  expect(seen).toEqual(Array(3).fill({ client: 'http', action: 'get', subject: request.subject }))
 })
 
 test('an error thrown by the hook is passed on and not tried again', async () => {
@@ -285,8 +186,8 @@ test.each<[string, Answering]>([
   ['reset', reset],
   ['half', half],
   ['stall', stall],
-  ['wrong coding', answer(200, plain, { 'content-encoding': 'gzip' })],
-  ['too large', answer(200, million)],
+  ['damaged gzip', answer(200, Buffer.from([0x1f, 0x8b, 0xff]), { 'content-encoding': 'gzip' })],
+  ['too large', answer(200, 'a'.repeat(101))],
   ['no http', (_outgoing, incoming) => incoming.socket.end('s3cret? no http at all\r\n\r\n')],
 ])('no error tells a secret, nor carries one: %s', async (_what, answering) => {
   const { request } = await startScriptedServer(answering)
