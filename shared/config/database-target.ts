@@ -22,8 +22,12 @@ export function parseDatabaseTarget(env: Environment, report: (problem: string) 
     return undefined
   }
   if (url) {
-    if (/^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return { kind: 'url', url }
-    report('DATABASE_URL: expected postgres://user:password@host:port/database, got another text')
+    if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
+      report('DATABASE_URL: expected postgres://user:password@host:port/database, got another text')
+      return undefined
+    }
+    if (isDecodable(url)) return { kind: 'url', url }
+    report('DATABASE_URL: expected percent-encoded utf-8 (%25 where a % means itself), got another %')
     return undefined
   }
   if (!host) {
@@ -37,8 +41,9 @@ export function parseDatabaseTarget(env: Environment, report: (problem: string) 
   if (sslMode !== 'require' && sslMode !== 'disable') {
     report(`PGSSLMODE: expected require or disable, got "${sslMode}"`)
   }
-  const port = Number(env.PGPORT || 5432)
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+  const portText = env.PGPORT || '5432'
+  const port = Number(portText)
+  if (!/^\d+$/.test(portText) || port < 1 || port > 65_535) {
     report(`PGPORT: expected a port from 1 to 65535, got "${env.PGPORT}"`)
   }
   if (!database || !user) return undefined
@@ -50,5 +55,15 @@ export function parseDatabaseTarget(env: Environment, report: (problem: string) 
     user,
     clientId: env.AZURE_CLIENT_ID || undefined,
     tls: sslMode !== 'disable',
+  }
+}
+
+/** A password that was put in as it is: the driver would throw at its first connection. */
+function isDecodable(url: string): boolean {
+  try {
+    decodeURIComponent(url)
+    return true
+  } catch {
+    return false
   }
 }

@@ -50,6 +50,9 @@ export function parseSettings(env: Environment): Settings {
   }
   const hostStorage = parseStorageAccount(env, 'AzureWebJobsStorage', report)
   const lakeStorage = hasLakeStorage(env) ? parseStorageAccount(env, 'LAKE_STORAGE', report) : hostStorage
+  if (hostStorage?.kind === 'identity' && hostStorage.queueServiceUri === undefined) {
+    report('AzureWebJobsStorage__queueServiceUri: expected a service address beside __blobServiceUri, got none')
+  }
   const database = parseDatabaseTarget(env, report)
   const settings = {
     // The Functions host names the app's folder; elsewhere it is the working directory.

@@ -19,7 +19,9 @@ export function parseMessage(body: unknown): ParsedMessage {
   if (result.success) return { ok: true, sourceIngestId: result.data.sourceIngestId.toLowerCase() }
   const version = typeof body === 'object' && body !== null && 'v' in body ? (body as { v: unknown }).v : undefined
   if (version !== undefined && version !== 1) {
-    return { ok: false, problem: `message: expected version 1, got ${sample(version, 40)}` }
+    // As JSON: the text "1" is not the number 1.
+    const came = typeof version === 'string' ? JSON.stringify(version) : version
+    return { ok: false, problem: `message: expected version 1, got ${sample(came, 40)}` }
   }
   return { ok: false, problem: `message: expected {"v":1,"sourceIngestId":"<uuid>"}, got ${sample(body)}` }
 }

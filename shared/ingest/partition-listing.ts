@@ -80,6 +80,8 @@ export type ListedIngest = {
   readonly sourceIngestId: string
   readonly lo: Instant | null
   readonly hi: Instant | null
+  /** As many as landed: where fewer are recorded, its rows are not all there to be made again. */
+  readonly pagesLanded: number
   readonly pages: readonly ManifestPage[]
 }
 
@@ -92,11 +94,11 @@ export type PartitionListing = {
 
 const LISTED = `
 listed as (
-  select l.source_ingest_id as "sourceIngestId", i.lo, i.hi, i.state,
+  select l.source_ingest_id as "sourceIngestId", i.lo, i.hi, i.state, i.pages as "pagesLanded",
          p.page_no as "pageNo", p.path, p.sha256, p.record_count as "recordCount", p.observed_at as "observedAt"
     from curated.partition_ingest l
     join provenance.source_ingest i using (source_ingest_id)
-    join provenance.raw_page p on p.source_ingest_id = l.source_ingest_id and p.epoch = l.landed_epoch
+    left join provenance.raw_page p on p.source_ingest_id = l.source_ingest_id and p.epoch = l.landed_epoch
    where l.dataset = $1::text and l.partition_key = $2::text
      and i.superseded_by is null and i.withdrawn_at is null
 )`
@@ -129,7 +131,8 @@ select listed.*
  order by "sourceIngestId", "pageNo"`,
 }
 
-type ListingRow = Omit<ListedIngest, 'pages'> & ManifestPage & { readonly pending?: boolean }
+type ListingRow = Omit<ListedIngest, 'pages'> &
+  (ManifestPage | { readonly pageNo: null }) & { readonly pending?: boolean }
 
 /** Every current ingest listed for the partition, and whether its file may lag behind. Read after the file, so that whoever wrote before is in it. */
 export async function readPartitionListing(
@@ -155,10 +158,14 @@ export async function readListingToRebuild(
 
 function ingestsOf(rows: readonly ListingRow[]): readonly ListedIngest[] {
   const ingests = new Map<string, ListedIngest & { pages: ManifestPage[] }>()
-  for (const { sourceIngestId, lo, hi, pageNo, path, sha256, recordCount, observedAt } of rows) {
+  for (const row of rows) {
+    const { sourceIngestId, lo, hi, pagesLanded } = row
     if (sourceIngestId === null) continue
-    const ingest = ingests.get(sourceIngestId) ?? { sourceIngestId, lo, hi, pages: [] }
-    ingest.pages.push({ pageNo, path, sha256, recordCount, observedAt })
+    const ingest = ingests.get(sourceIngestId) ?? { sourceIngestId, lo, hi, pagesLanded, pages: [] }
+    if (row.pageNo !== null) {
+      const { pageNo, path, sha256, recordCount, observedAt } = row
+      ingest.pages.push({ pageNo, path, sha256, recordCount, observedAt })
+    }
     ingests.set(sourceIngestId, ingest)
   }
   return [...ingests.values()]

@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from 'uuid'
 import type { Database, Statement } from '../postgres/database.ts'
-import { formatFileVersion, type SeenFile } from './file-version.ts'
+import { checkSeenFile, formatFileVersion, type SeenFile } from './file-version.ts'
 import { lockStream } from './lock-stream.ts'
 import { markVersions } from './mark-versions.ts'
 import type { State } from './state-machine.ts'
@@ -47,12 +47,13 @@ values ($1::uuid, $2::bigint, 'import', $3::jsonb, $4::text)`,
 
 /**
  * Plans the ingest of a file, or says why there is nothing to do. The version is counted under the stream's lock, so
- * two who see the same file plan it once.
+ * two who see the same file plan it once. Throws ConfigError where no version can be made of it.
  */
 export async function planFile(
   db: Database,
   { streamId, file, initiatedBy }: { readonly streamId: number; readonly file: SeenFile; readonly initiatedBy: string },
 ): Promise<FilePlan> {
+  checkSeenFile(file)
   return db.transaction(async (tx) => {
     await lockStream(tx, streamId)
     const versions = await tx.query<KnownVersion>(VERSIONS, [streamId, file.name])

@@ -1,7 +1,10 @@
 import { encode } from '../curated/partition-file.ts'
-import { partitionPath } from '../curated/partition-path.ts'
+import { curatedRoot, partitionOf } from '../curated/partition-path.ts'
 import { differenceOf, type RowDifference } from '../curated/row-difference.ts'
+import type { Dataset } from '../datasets/contract.ts'
 import { LeaseLostError, PermanentError } from '../errors.ts'
+import { instantOfDate, parseDate } from '../instant.ts'
+import { sample } from '../json.ts'
 import type { Platform } from '../platform.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'
 import { bindClaim } from './bind-claim.ts'
@@ -30,11 +33,25 @@ export async function rebuildPartition(platform: Platform, claim: CurateClaim, s
   if (partitionKey === null) {
     throw new PermanentError(`rebuild ${claim.sourceIngestId}: expected the key of a partition, got none`)
   }
-  const path = partitionPath(dataset.name, partitionKey)
+  const path = ownPath(claim, dataset, partitionKey)
   const target = { platform, claim, dataset, bound, transformVersion, partitionKey, path, signal }
   const written = await untilWritten(target, () => tryRebuild(target))
   signal.throwIfAborted()
   await publishRebuild(platform.db, claim, written)
+}
+
+/**
+ * The blob of a partition of the claim's stream. None of this stream's rows belong into another one's file: a rebuild
+ * would leave it empty.
+ */
+function ownPath(claim: CurateClaim, dataset: Dataset, partitionKey: string): string {
+  const [, year, month = '01'] = /\/year=(\d{4})\/(?:month=(\d\d)\/)?/.exec(partitionKey) ?? []
+  const date = parseDate(`${year}-${month}-01`)
+  const partition = date === undefined ? undefined : partitionOf(dataset, placeOf(claim), instantOfDate(date))
+  if (partition?.partitionKey === partitionKey) return partition.path
+  throw new PermanentError(
+    `rebuild ${claim.sourceIngestId}: expected a partition of ${curatedRoot(placeOf(claim))}, got ${sample(JSON.stringify(partitionKey))}`,
+  )
 }
 
 /** The order matters: whoever wrote before the GET had listed itself before, and whoever writes after it stops the PUT. */
@@ -42,6 +59,7 @@ async function tryRebuild(target: PartitionTarget): Promise<WrittenPartition | n
   const { platform, claim, dataset, partitionKey, transformVersion } = target
   const file = await readTarget(target)
   const { ingests } = await readListingToRebuild(platform.db, claim, partitionKey)
+  if (ingests.length === 0) await checkWasListed(platform.db, claim, partitionKey)
   const rows = await rebuildRows({ ...target, raw: platform.raw, place: placeOf(claim) }, ingests)
   const encoded = encode(dataset, rows, transformVersion)
   // Of a file that cannot be read nobody can say what changed.
@@ -49,6 +67,20 @@ async function tryRebuild(target: PartitionTarget): Promise<WrittenPartition | n
   const again = file.kind === 'file' && file.sha256 === encoded.sha256
   const blobVersion = await countRebuilt(platform.db, claim, { difference, keepCounts: again })
   return replaceTarget(target, { over: file, rows, encoded, blobVersion })
+}
+
+const WAS_LISTED: Statement = {
+  name: 'was_listed_in_partition',
+  text: `select 1 from curated.partition_ingest where dataset = $1::text and partition_key = $2::text limit 1`,
+}
+
+/** What ingests that are left out had written becomes an empty file; what none has ever written stays no partition. */
+async function checkWasListed(db: Queryable, claim: CurateClaim, partitionKey: string): Promise<void> {
+  const listed = await db.query(WAS_LISTED, [claim.dataset, partitionKey])
+  if (listed.length > 0) return
+  throw new PermanentError(
+    `rebuild ${claim.sourceIngestId}: expected a partition that an ingest has written, got ${sample(JSON.stringify(partitionKey))}`,
+  )
 }
 
 // Guarded by the epoch and before the PUT, so counts survive it: a try that finds the very bytes it would write ($7)

@@ -59,7 +59,8 @@ const instant = z.string().transform((text, context) => {
 const entry = z.strictObject({
   source: z.string(),
   dataset: z.string(),
-  params: z.record(z.string(), z.json()),
+  // The source says what is in it. A schema of all JSON would follow it to any depth, and overflow the stack.
+  params: z.record(z.string(), z.unknown()),
   origin: instant,
   until: instant.nullish(),
   history: z.enum(['live', 'backfill']).default('live'),
@@ -83,7 +84,8 @@ const file = z.strictObject({ streams: z.array(z.unknown()) })
 export function parseStreamFile(text: string, sources: ReadonlyMap<string, Source>): readonly StreamDefinition[] {
   let json: unknown
   try {
-    json = JSON.parse(text)
+    // Some editors begin a file with a byte order mark.
+    json = JSON.parse(text.replace(/^\uFEFF/, ''))
   } catch (error) {
     throw new ConfigError([`streams file: expected json (${(error as Error).message})`])
   }
@@ -182,8 +184,10 @@ function contradictions(stream: StreamDefinition, bound: BoundProvider, place: s
   if (stream.until !== null && stream.until <= stream.origin) {
     problems.push(`${place}.until: expected an instant after origin, got ${formatInstant(stream.until)}`)
   }
-  if (stream.intervalS === 0) problems.push(`${place}.every: expected more than 0 s, got 0 s`)
-  if (stream.lookbackEveryS === 0) problems.push(`${place}.lookbackEvery: expected more than 0 s, got 0 s`)
+  const periods = { every: stream.intervalS, lookbackEvery: stream.lookbackEveryS, freshnessSla: stream.freshnessSlaS }
+  for (const [name, seconds] of Object.entries(periods)) {
+    if (seconds === 0) problems.push(`${place}.${name}: expected more than 0 s, got 0 s`)
+  }
   const retained = leastRetentionS(stream)
   if (stream.retentionS !== null && stream.retentionS < retained) {
     problems.push(

@@ -12,6 +12,9 @@ const decompress = promisify(gunzip)
 // Level 1 takes half the time of level 6 for a tenth more bytes; raw is written once and seldom read.
 const GZIP_OPTIONS = { level: 1 }
 
+// More than any body that is stored: a damaged blob of some kilobytes may be said to hold gigabytes.
+const BODY_BYTES_MAX = 128 * 1024 * 1024
+
 /** What a page belongs to: a window of its stream, or a version of a file. */
 export type PageOrigin =
   | { readonly lo: Instant; readonly hi: Instant }
@@ -79,7 +82,7 @@ export async function readRawPage(
 ): Promise<Uint8Array> {
   const blob = await raw.get(page.path)
   if (blob === null) throw new PermanentError(`raw page ${page.path}: expected a blob, there is none`)
-  const body = await decompress(blob.body).catch((error) => {
+  const body = await decompress(blob.body, { maxOutputLength: BODY_BYTES_MAX }).catch((error) => {
     throw new PermanentError(
       `raw page ${page.path}: expected gzip, got ${blob.body.byteLength} bytes that are not (${toError(error).message})`,
     )

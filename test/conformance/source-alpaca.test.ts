@@ -63,6 +63,8 @@ describeSource({
     [{ change: 'drop', field: 'c' }, { reject: 'missing close: expected a value, got none' }],
     [{ change: 'rename', field: 'o' }, { reject: 'missing open: expected a value, got none' }],
     [{ change: 'null', field: 't' }, { reject: 'missing ts: expected an instant, got none' }],
+    [{ change: 'null', field: 'l' }, { reject: 'missing low: expected a value, got none' }],
+    [{ change: 'huge', field: 't' }, { reject: 'wrong_type ts: expected an rfc 3339 instant, got a number' }],
     [{ change: 'string', field: 'h' }, { reject: 'wrong_type high: expected a number, got "3017.399902"' }],
     [
       { change: 'huge', field: 'v' },

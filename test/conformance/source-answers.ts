@@ -124,6 +124,7 @@ export function transitCases({ source, open, clean }: Suite): void {
     ['500 for longer than one attempt', thrice({ kind: 'error', status: 500 }), /: expected http 200, got 500/, 0],
     ['resets for longer than one attempt', thrice({ kind: 'reset' }), /: expected a whole answer, got ECONNRESET/, 0],
     ['a plain body that is cut', [{ kind: 'body', body: '{"records": [{' }], /, got json that was cut/, 1],
+    ['an empty body', [{ kind: 'body', body: '' }], /: expected a json object, got an empty body \(.+, 0 bytes\)$/, 1],
     ['an outage hidden in HTTP 200', [{ kind: 'body', body: unavailableBody }], unavailableDetail, 1],
   ])('%s: a retry of the same ingest mends it', async (_what, faults, detail, kept) => {
     const bench = await open({ provider: { faults } })
@@ -140,9 +141,22 @@ export function transitCases({ source, open, clean }: Suite): void {
   })
 }
 
+/** Bodies that no source can take for a page, and what came. */
+const NO_OBJECTS: readonly (readonly [body: string, came: string])[] = [
+  ['null', 'null (application/json; charset=UTF-8, 4 bytes)'],
+  ['42', 'a number (application/json; charset=UTF-8, 2 bytes)'],
+  ['"ok"', 'a string (application/json; charset=UTF-8, 4 bytes)'],
+  ['OK', 'text (application/json; charset=UTF-8, 2 bytes): OK'],
+  ['{"a":NaN}', 'malformed json (application/json; charset=UTF-8, 9 bytes): {"a":NaN}'],
+]
+
 export function foreignBodyCases({ source, open }: Suite): void {
   const cases: readonly (readonly [what: string, fault: Fault, detail: string | RegExp])[] = [
     ['HTML instead of JSON', { kind: 'html' }, /: expected a json object, got html \(text\/html, \d+ bytes\)$/],
+    ...NO_OBJECTS.map(([body, came]) => {
+      const detail = `${PAGE_0}: expected a json object, got ${came}`
+      return [`the body ${body}`, { kind: 'body', body }, detail] as const
+    }),
     ...source.noPages.map(([body, detail]) => [body, { kind: 'body', body }, `${PAGE_0}: ${detail}`] as const),
   ]
   test.each(cases)(

@@ -77,6 +77,9 @@ describeSource({
       { change: 'huge', field: 'value' },
       { reject: 'wrong_type value: expected a number as text or ".", got a number' },
     ],
+    [{ change: 'null', field: 'value' }, { reject: 'missing value: expected a number as text or ".", got none' }],
+    [{ change: 'null', field: 'date' }, { reject: 'missing observation_date: expected a date, got none' }],
+    [{ change: 'huge', field: 'date' }, { reject: 'wrong_type observation_date: expected a date, got a number' }],
     [{ change: 'rename', field: 'date' }, { reject: 'missing observation_date: expected a date, got none' }],
   ],
 })

@@ -15,6 +15,7 @@ const BAD: readonly (readonly [what: string, body: unknown, problem: string])[] 
   ['no version', { sourceIngestId: ID }, `${EXPECTED}{"sourceIngestId":"${ID}"}`],
   ['an id that is none', { v: 1, sourceIngestId: 'x' }, `${EXPECTED}{"v":1,"sourceIngestId":"x"}`],
   ['more than it should', { v: 1, sourceIngestId: ID, x: 1 }, `${EXPECTED}{"v":1,"sourceIngestId":"${ID}","x":1}`],
+  ['a version as text', { v: '1', sourceIngestId: ID }, 'message: expected version 1, got "1"'],
   ['another version', { v: 2, sourceIngestId: ID }, 'message: expected version 1, got 2'],
   [
     'an ingest of another database',

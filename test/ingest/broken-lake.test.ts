@@ -41,6 +41,12 @@ describe('damage in the lake', () => {
     ['is cut', (body) => body.subarray(0, 1000), /raw page .+: expected gzip, got 1000 bytes that are not \(.+\)$/],
     ['is no gzip', () => Buffer.from('<html>'), /raw page .+: expected gzip, got 6 bytes that are not \(.+\)$/],
     [
+      'holds more than any page',
+      // 150 kB that are said to hold 150 MB.
+      () => Buffer.concat(Array<Buffer>(150).fill(gzipSync(Buffer.alloc(2 ** 20)))),
+      /raw page .+: expected gzip, got \d+ bytes that are not \(Cannot create a Buffer larger than 134217728 bytes\)$/,
+    ],
+    [
       'was altered',
       (body) => gzipSync(gunzipSync(body).toString().replace('1283.27', '1283.28')),
       /raw page .+: expected sha256 [0-9a-f]{64}, got [0-9a-f]{64} \(\d+ bytes\)$/,

@@ -20,7 +20,7 @@ const BAD: readonly (readonly [body: unknown, problem: string])[] = [
   [{ v: 1, sourceIngestId: 'x' }, `${EXPECTED}, got {"v":1,"sourceIngestId":"x"}`],
   [{ v: 1, sourceIngestId: ID, more: 1 }, `${EXPECTED}, got {"v":1,"sourceIngestId":"${ID}","more":1}`],
   [{ v: 2, sourceIngestId: ID }, 'message: expected version 1, got 2'],
-  [{ v: '1', sourceIngestId: ID }, 'message: expected version 1, got 1'],
+  [{ v: '1', sourceIngestId: ID }, 'message: expected version 1, got "1"'],
   [JSON.stringify({ v: 1, sourceIngestId: ID }), `${EXPECTED}, got {"v":1,"sourceIngestId":"${ID}"}`],
 ]
 

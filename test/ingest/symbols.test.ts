@@ -6,7 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createCuratedMirror } from '../../jobs/local/curated-mirror.ts'
 import { loadSp500 } from '../../jobs/local/providers/sp500.ts'
 import { ConfigError, toError } from '../../shared/errors.ts'
+import { parseStreamFile } from '../../shared/ingest/stream-file.ts'
 import { decodePathPart } from '../../shared/path-part.ts'
+import { httpRequestOf } from '../../shared/sources/contract.ts'
+import { SOURCES } from '../../shared/sources/registry.ts'
 import { curatedColumn, ingestsOf, rawBlobs } from '../conformance/source-fixtures.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { openWorkbench, type StreamEntry, TWO_YEARS, type Workbench } from '../support/workbench.ts'
@@ -79,6 +82,67 @@ describe('symbols that are no file names', () => {
       [symbol],
     )
     expect(reader.getRowObjects()).toEqual([{ count: RECORDS, year: 2001, source: 'alpaca' }])
+  })
+})
+
+const WINDOW = { lo: 1_546_300_800_000_000n, hi: 1_546_387_200_000_000n }
+const [PRINTABLE, TICKER, SERIES] = [
+  'symbol: expected 1 to 32 printable characters without space or comma',
+  'symbol: expected a symbol such as TSLA, I:NDX or C:XAUUSD',
+  'series_id: expected 1 to 40 letters, digits, dots, hyphens or underscores',
+]
+
+/** Of each source: what its parameters are for a symbol, where it stands in the request, and which it refuses. */
+const OF_SOURCES = [
+  {
+    id: 'alpaca',
+    params: (symbol: string) => ({ symbol, timeframe: '1d' }),
+    asked: (url: URL) => url.searchParams.get('symbols'),
+    refused: { '': PRINTABLE, 'S PX': PRINTABLE, 'SPX,QQQ': PRINTABLE, 'A\u0000': PRINTABLE },
+  },
+  {
+    id: 'massive',
+    params: (symbol: string) => ({ symbol, timeframe: '1d' }),
+    asked: (url: URL) =>
+      decodeURIComponent(/^\/v2\/aggs\/ticker\/([^/]+)\/range\/1\/day\//.exec(url.pathname)?.[1] ?? ''),
+    refused: {
+      'BTC/USD': TICKER,
+      '../../x': TICKER,
+      '..': TICKER,
+      ÅÄÖ: TICKER,
+      'GC=F': TICKER,
+      'O:SPY': TICKER,
+      '': TICKER,
+    },
+  },
+  {
+    id: 'fred',
+    params: (symbol: string) => ({ series_id: symbol }),
+    asked: (url: URL) => url.searchParams.get('series_id'),
+    refused: { '^NDX': SERIES, 'BTC/USD': SERIES, '../../x': SERIES, ÅÄÖ: SERIES, 'GC=F': SERIES, '': SERIES },
+  },
+] as const
+
+describe.each(OF_SOURCES)('symbols of $id', ({ id, params, asked, refused }) => {
+  const source = SOURCES.get(id)
+  const streamsFile = (symbol: string) => {
+    const dataset = source?.dataset.name
+    return JSON.stringify({
+      streams: [{ source: id, dataset, params: params(symbol), origin: '2019-01-01', every: '1h' }],
+    })
+  }
+
+  test.each(Object.entries(refused))('%j is refused with its place and what was expected', (symbol, expected) => {
+    const problem = `streams[0].params.${expected}, got ${JSON.stringify(symbol)}`
+    expect(() => parseStreamFile(streamsFile(symbol), SOURCES)).toThrow(problem)
+  })
+
+  test.each(SYMBOLS.filter((symbol) => !(symbol in refused)))('%s is asked for as it is written', (symbol) => {
+    const [stream] = parseStreamFile(streamsFile(symbol), SOURCES)
+    if (source?.kind !== 'provider') throw new Error(`source ${id}: expected a provider`)
+    const request = source.bind(stream?.params).request(WINDOW, null)
+    expect(asked(new URL(httpRequestOf('https://provider.test', request, request).url))).toBe(symbol)
+    expect(stream?.curatedRoot).toMatch(/^[\w=%.~-]+(\/[\w=%.~-]+)*$/)
   })
 })
 

@@ -34,7 +34,7 @@ const shown = (input: unknown) => sample(JSON.stringify(input), 60)
 export const massiveParams = z
   .strictObject({
     /** Options (`O:`) and crypto (`X:`) have other sessions and are not taken. Case counts: `BACpL` is a preferred stock. */
-    symbol: z.string().regex(/^(?:[IC]:)?[A-Za-z0-9.^_-]{1,30}$/, {
+    symbol: z.string().regex(/^(?!\.+$)(?:[IC]:)?[A-Za-z0-9.^_-]{1,30}$/, {
       error: ({ input }) => `expected a symbol such as TSLA, I:NDX or C:XAUUSD, got ${shown(input)}`,
     }),
     timeframe: z.enum(TIMEFRAMES),
