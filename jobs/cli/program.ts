@@ -1,11 +1,42 @@
 import { Command, CommanderError } from 'commander'
 import { CancelledError, ConfigError, ThrottledError, toError } from '../../shared/errors.ts'
 import type { Cli } from './command.ts'
+import { registerBackfill } from './commands/backfill.ts'
+import { registerCoverage } from './commands/coverage.ts'
+import { registerDoctor } from './commands/doctor.ts'
+import { registerExplain } from './commands/explain.ts'
+import { registerFsck } from './commands/fsck.ts'
+import { registerIngest } from './commands/ingest.ts'
+import { registerLease } from './commands/lease.ts'
+import { registerPreview } from './commands/preview.ts'
+import { registerQuarantine } from './commands/quarantine.ts'
+import { registerRejects } from './commands/rejects.ts'
+import { registerReprocess } from './commands/reprocess.ts'
+import { registerRun } from './commands/run.ts'
+import { registerState } from './commands/state.ts'
 import { registerStatus } from './commands/status.ts'
 import { registerStreams } from './commands/streams.ts'
+import { registerVerify } from './commands/verify.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 
-const REGISTER = [registerStatus, registerStreams] as const
+const REGISTER = [
+  registerBackfill,
+  registerStatus,
+  registerStreams,
+  registerRun,
+  registerCoverage,
+  registerPreview,
+  registerQuarantine,
+  registerIngest,
+  registerState,
+  registerLease,
+  registerDoctor,
+  registerReprocess,
+  registerVerify,
+  registerFsck,
+  registerExplain,
+  registerRejects,
+] as const
 
 export type RunOptions = Omit<Cli, 'exitWith'>
 
@@ -25,7 +56,8 @@ export async function runCli(argv: readonly string[], options: RunOptions): Prom
   }
 }
 
-function createProgram(cli: Cli): Command {
+/** Every command there is. */
+export function createProgram(cli: Cli): Command {
   const program = new Command('tributary')
     .description('Operates ingestion: what is there, what is missing, and how it is mended.')
     .option('--json', 'print answers as JSON on standard output, progress as JSON lines on standard error')

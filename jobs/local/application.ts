@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { openTable } from '../../shared/azure/tables.ts'
 import { expireOwnLeases } from '../../shared/ingest/sweep.ts'
 import type { LogSink } from '../../shared/log/log.ts'
+import { PROGRESS_TABLE } from '../../shared/ops/progress.ts'
 import { databaseConnection, openPlatform, type Platform } from '../../shared/platform.ts'
 import { migrate } from '../../shared/postgres/migrate.ts'
 import { findEntryFiles } from './functions-host/entry-files.ts'
@@ -64,6 +66,7 @@ export async function startApplication(options: ApplicationOptions): Promise<App
     if (migrated.length > 0) report(`migrated    ${migrated.join(', ')}`)
     for (const container of [platform.raw, platform.curated]) await container.ensure()
     for (const queue of QUEUES) await platform.queues.ensure(queue)
+    await openTable({ account: platform.settings.lakeStorage, table: PROGRESS_TABLE }).ensure()
     await expireOwnLeases(platform)
 
     signal.throwIfAborted()

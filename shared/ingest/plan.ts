@@ -14,6 +14,7 @@ const LOCK_BATCH: Statement = {
 select stream_id as "streamId"
   from ingest.stream
  where stream_id > $1::bigint and not paused and interval_s is not null
+   and ($3::bigint[] is null or stream_id = any($3::bigint[]))
  order by stream_id
  limit $2::int
    for update`,
@@ -118,16 +119,20 @@ export type PlanResult = {
   readonly widened: number
 }
 
+export type PlanRun = {
+  readonly initiatedBy: string
+  readonly pipelineRunId: string | null
+  /** No other stream is planned; absent: all are. */
+  readonly streamIds?: readonly number[]
+}
+
 type Piece = { readonly streamId: number; readonly lo: Instant; readonly hi: Instant }
 
 /**
  * Plans what is missing: `[origin, floor(now − settle lag))` minus what is fetched, accepted, active, failed or
  * quarantined, for every stream that is not paused. The ids returned are to be sent to the queue `land`.
  */
-export async function planWindows(
-  db: Database,
-  run: { readonly initiatedBy: string; readonly pipelineRunId: string | null },
-): Promise<PlanResult> {
+export async function planWindows(db: Database, run: PlanRun): Promise<PlanResult> {
   const planned: string[] = []
   let streams = 0
   let widened = 0
@@ -142,12 +147,8 @@ export async function planWindows(
   return { streams, planned, widened }
 }
 
-async function planBatch(
-  tx: Queryable,
-  after: number,
-  run: { readonly initiatedBy: string; readonly pipelineRunId: string | null },
-) {
-  const locked = await tx.query<{ streamId: number }>(LOCK_BATCH, [after, STREAMS_PER_BATCH])
+async function planBatch(tx: Queryable, after: number, run: PlanRun) {
+  const locked = await tx.query<{ streamId: number }>(LOCK_BATCH, [after, STREAMS_PER_BATCH, run.streamIds ?? null])
   const streamIds = locked.map(({ streamId }) => streamId)
   if (streamIds.length === 0) return { streamIds, planned: [], widened: 0 }
   // Statements after the lock see what was committed while we waited for it.
@@ -158,11 +159,7 @@ async function planBatch(
   return { streamIds, planned, widened: widened.length }
 }
 
-async function insertPieces(
-  tx: Queryable,
-  pieces: readonly Piece[],
-  run: { readonly initiatedBy: string; readonly pipelineRunId: string | null },
-): Promise<readonly string[]> {
+async function insertPieces(tx: Queryable, pieces: readonly Piece[], run: PlanRun): Promise<readonly string[]> {
   const rows = pieces.map(({ streamId, lo, hi }) => ({
     id: uuidv7(),
     stream_id: streamId,

@@ -3,11 +3,13 @@ import { reconcileAlerts } from '../ops/standing-alerts.ts'
 import { tellAlerts } from '../ops/tell-alerts.ts'
 import type { Platform } from '../platform.ts'
 import type { Statement } from '../postgres/database.ts'
+import { finishBackfills } from './backfill/control.ts'
+import { sendBackfillHints } from './backfill/enqueue.ts'
 import { type Hint, sendHints } from './hints.ts'
 import { nextState } from './state-machine.ts'
 
 /** Longer than the host's lock on a message: until then the hint may still be on its way. */
-const HINT_STALE_S = 900
+export const HINT_STALE_S = 900
 const HINTS_MAX = 1_000
 
 // The worker is gone, or will find that it is: its epoch no longer matches a state it may change. Its attempt counts,
@@ -23,12 +25,14 @@ update provenance.source_ingest i
   from (select source_ingest_id, attempts >= $1::int and attempting_since <= now() - make_interval(secs => $2::int) as exhausted
           from provenance.source_ingest
          where state in ('landing', 'curating') and lease_expires_at < now()
+           and ($3::uuid is null or backfill_id = $3::uuid)
            for update skip locked) e
  where i.source_ingest_id = e.source_ingest_id
 returning i.source_ingest_id as "sourceIngestId", i.state, i.epoch`,
 }
 
-// A backfill's windows are claimed by its job; once landed they are curated like all others.
+// A backfill's windows are claimed by its workers, or have hints of their own; once landed they are curated like all
+// others.
 const DUE: Statement = {
   name: 'due_hints',
   text: `
@@ -61,21 +65,32 @@ export type Swept = { readonly takenOver: number; readonly sent: number }
  * and tells people. `hintStaleS`: how old a hint must be to be sent again, seconds.
  */
 export async function sweep(platform: Platform, { hintStaleS = HINT_STALE_S } = {}): Promise<Swept> {
-  const { db, log, settings } = platform
+  const { db, log } = platform
+  const takenOver = await takeOverExpired(platform)
+  const hints = await db.query<Hint>(DUE, [hintStaleS, HINTS_MAX])
+  const sent = (await sendHints(platform, hints)) + (await sendBackfillHints(platform, hintStaleS))
+  await finishBackfills(db, null)
+  await reconcileAlerts(db)
+  await tellAlerts(platform)
+  const [health] = await db.query<Record<string, unknown>>(HEALTH)
+  log.info('health', { ...health, taken_over: takenOver, hints_sent: sent })
+  return { takenOver, sent }
+}
+
+/** Takes over what workers that are gone left (of one backfill, or all of it); returns how many ingests. */
+export async function takeOverExpired(
+  { db, log, settings }: Platform,
+  backfillId: string | null = null,
+): Promise<number> {
   const takenOver = await db.query<{ sourceIngestId: string; state: string; epoch: number }>(TAKE_OVER, [
     settings.quarantineAttempts,
     settings.quarantineSeconds,
+    backfillId,
   ])
   for (const { sourceIngestId, state, epoch } of takenOver) {
     log.warn('lease_taken_over', { source_ingest_id: sourceIngestId, state, epoch })
   }
-  const hints = await db.query<Hint>(DUE, [hintStaleS, HINTS_MAX])
-  const sent = await sendHints(platform, hints)
-  await reconcileAlerts(db)
-  await tellAlerts(platform)
-  const [health] = await db.query<Record<string, unknown>>(HEALTH)
-  log.info('health', { ...health, taken_over: takenOver.length, hints_sent: sent })
-  return { takenOver: takenOver.length, sent }
+  return takenOver.length
 }
 
 /** One tick of the sweep, as a pipeline run. */

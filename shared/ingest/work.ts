@@ -1,7 +1,7 @@
 import { TransientError } from '../errors.ts'
 import { openAlert } from '../ops/alerts.ts'
 import { type Platform, transformVersions } from '../platform.ts'
-import { type Claim, claimToCurate, claimToLand, stateOf } from './claim.ts'
+import { type Claim, type ClaimRequest, type CurateClaim, claimToCurate, claimToLand, stateOf } from './claim.ts'
 import { curateLanded } from './curate-landed.ts'
 import { fetchWindow } from './fetch-window.ts'
 import { sendHint, sendHints } from './hints.ts'
@@ -30,8 +30,15 @@ export async function land(platform: Platform, body: unknown, limits: WorkLimits
   if (sourceIngestId === null) return 'bad-message'
   const claim = await claimToLand(platform.db, claimRequest(platform, sourceIngestId))
   if (claim === null) return refused(platform, 'land', sourceIngestId)
+  const worked = await landClaimed(platform, claim, limits)
+  if (worked === 'landed') await sendHint(platform, { queue: 'curate', sourceIngestId })
+  return worked
+}
+
+/** Lands an ingest that is claimed already. Nobody is told to curate it: its caller does, or the sweep tells somebody. */
+export async function landClaimed(platform: Platform, claim: Claim, limits: WorkLimits): Promise<Worked> {
   const { stop, deadlineMs, waitMsMax } = limits
-  const worked = await underLease({
+  return underLease({
     platform,
     claim,
     stop,
@@ -40,8 +47,6 @@ export async function land(platform: Platform, body: unknown, limits: WorkLimits
     work: (signal) =>
       claim.lo === null ? landFile(platform, claim, signal) : fetchWindow(platform, claim, { signal, waitMsMax }),
   })
-  if (worked === 'landed') await sendHint(platform, { queue: 'curate', sourceIngestId })
-  return worked
 }
 
 /** `curate`: claim, parse the raw pages, merge them into curated files (or rebuild one), publish. Throws only where Postgres does not answer. */
@@ -50,7 +55,15 @@ export async function curate(platform: Platform, body: unknown, limits: WorkLimi
   if (sourceIngestId === null) return 'bad-message'
   const claim = await claimToCurate(platform.db, claimRequest(platform, sourceIngestId))
   if (claim === null) return refused(platform, 'curate', sourceIngestId)
-  const { stop, deadlineMs } = limits
+  return curateClaimed(platform, claim, limits)
+}
+
+/** Curates an ingest that is claimed already. */
+export async function curateClaimed(
+  platform: Platform,
+  claim: CurateClaim,
+  { stop, deadlineMs }: Pick<WorkLimits, 'stop' | 'deadlineMs'>,
+): Promise<Worked> {
   return underLease({
     platform,
     claim,
@@ -95,7 +108,8 @@ async function refused(platform: Platform, queue: string, sourceIngestId: string
   return 'bad-message'
 }
 
-function claimRequest(platform: Platform, sourceIngestId: string) {
+/** How this process claims an ingest. */
+export function claimRequest(platform: Platform, sourceIngestId: string): ClaimRequest {
   return {
     sourceIngestId,
     worker: platform.worker,

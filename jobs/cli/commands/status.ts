@@ -26,12 +26,16 @@ function showStatus({ streams, ingests, openRejects, alerts }: Status): string {
   const lines = [
     table(
       ['stream', 'rows', 'checkpoint', 'head', 'missing'],
-      streams.map(({ stream, rows, checkpoint, head, holes, paused, pausedReason }) => [
+      streams.map(({ stream, rows, checkpoint, head, holes, pausedReason, heldReason }) => [
         stream,
         count(rows),
         checkpoint.slice(0, 16),
         head === null ? 'nothing yet' : head.slice(0, 16),
-        paused ? `paused: ${pausedReason}` : holes.length === 0 ? 'nothing' : `${holes.length} holes`,
+        [
+          holes.length === 0 ? 'nothing' : `${holes.length} holes`,
+          ...(pausedReason === null ? [] : [`paused: ${pausedReason}`]),
+          ...(heldReason === null ? [] : [`held: ${heldReason}`]),
+        ].join(', '),
       ]),
     ),
   ]

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { ConfigError, toError } from '../../../shared/errors.ts'
+import { applyStreamsByPerson } from '../../../shared/ingest/apply-by-person.ts'
 import { pauseStream, resumeStream } from '../../../shared/ingest/pause.ts'
 import { type SelectedStream, selectStreams } from '../../../shared/ingest/select-streams.ts'
 import { parseStreamFile } from '../../../shared/ingest/stream-file.ts'
-import { applyStreams } from '../../../shared/ingest/streams.ts'
 import { formatInstant } from '../../../shared/instant.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
 import { table } from '../table.ts'
@@ -28,13 +28,13 @@ export function registerStreams(program: Command, cli: Cli): void {
     .argument('[file]', 'streams file (default: TRIBUTARY_STREAMS)')
     .addHelpText('after', examples('tributary streams apply', 'tributary streams apply streams.json'))
     .action(
-      onPlatform(cli, async ({ platform, out }, file: string | undefined) => {
+      onPlatform(cli, async ({ platform, out, actor }, file: string | undefined) => {
         const path = file ?? platform.settings.streamsFile
         const text = await readFile(path, 'utf8').catch((error) => {
           throw new ConfigError([`streams file: expected to read ${path}, got ${toError(error).message}`])
         })
         const parsed = parseStreamFile(text, platform.sources)
-        const applied = await applyStreams(platform.db, parsed)
+        const applied = await applyStreamsByPerson(platform.db, { streams: parsed, path, actor })
         out.answer({ file: path, streams: parsed.length, ...applied }, ({ streams, written, paused }) =>
           [`${path}: ${streams} streams, ${written} written, ${paused} paused`].join('\n'),
         )
