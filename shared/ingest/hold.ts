@@ -1,6 +1,7 @@
 import { recordAudit } from '../ops/audit.ts'
 import type { Database, Statement } from '../postgres/database.ts'
 import { lockStream } from './lock-stream.ts'
+import type { SelectedStream } from './select-streams.ts'
 
 const HOLD: Statement = {
   name: 'hold_stream',
@@ -25,26 +26,30 @@ with held as materialized (
 select held_reason as reason from held`,
 }
 
-export type HoldRequest = { readonly streamId: number; readonly reason: string; readonly actor: string }
+export type HoldRequest = {
+  readonly stream: Pick<SelectedStream, 'streamId' | 'name'>
+  readonly reason: string
+  readonly actor: string
+}
 
 /** From now on nothing of the stream is claimed for curating; planning and landing go on. False where it is held. */
-export async function holdStream(db: Database, { streamId, reason, actor }: HoldRequest): Promise<boolean> {
+export async function holdStream(db: Database, { stream, reason, actor }: HoldRequest): Promise<boolean> {
   return db.transaction(async (tx) => {
-    await lockStream(tx, streamId)
-    const held = await tx.query(HOLD, [streamId, reason])
+    await lockStream(tx, stream.streamId)
+    const held = await tx.query(HOLD, [stream.streamId, reason])
     if (held.length === 0) return false
-    await recordAudit(tx, { actor, action: 'hold_stream', subject: String(streamId), after: { reason } })
+    await recordAudit(tx, { actor, action: 'hold_stream', subject: stream.name, after: { reason } })
     return true
   })
 }
 
 /** Lets through everything that landed meanwhile. False where the stream is not held. */
-export async function freeStream(db: Database, { streamId, reason, actor }: HoldRequest): Promise<boolean> {
+export async function freeStream(db: Database, { stream, reason, actor }: HoldRequest): Promise<boolean> {
   return db.transaction(async (tx) => {
-    await lockStream(tx, streamId)
-    const [held] = await tx.query<{ reason: string }>(FREE, [streamId])
+    await lockStream(tx, stream.streamId)
+    const [held] = await tx.query<{ reason: string }>(FREE, [stream.streamId])
     if (held === undefined) return false
-    await recordAudit(tx, { actor, action: 'free_stream', subject: String(streamId), before: held, after: { reason } })
+    await recordAudit(tx, { actor, action: 'free_stream', subject: stream.name, before: held, after: { reason } })
     return true
   })
 }

@@ -29,3 +29,6 @@ export function rawPath(place: RawPlace): string {
   const name = `${formatCompact(place.at)}_${place.sourceIngestId}_e${place.epoch}_p${place.pageNo}.${place.ending}.gz`
   return `${folders.join('/')}/${name}`
 }
+
+/** The one blob of the container `raw` that is no page: `doctor` proves with it what its writer may do. */
+export const PROBE_PATH = '_doctor/probe'

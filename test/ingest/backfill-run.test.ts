@@ -171,12 +171,20 @@ describe('running a backfill', () => {
     const id = await history.plan()
     const [stream] = await bench.query<{ streamId: number }>('select stream_id as "streamId" from ingest.stream')
     const streamId = stream?.streamId ?? 0
-    await holdStream(bench.platform.db, { streamId, reason: 'a column changed', actor: 'guard' })
+    await holdStream(bench.platform.db, {
+      stream: { streamId, name: 'alpaca/bars/SPX/1d' },
+      reason: 'a column changed',
+      actor: 'guard',
+    })
     const { code, json } = await run(history, id)
     expect(code).toBe(0)
     expect(json).toMatchObject({ end: 'done', state: 'finished', windows: { held: 3 } })
     expect(await readLake(bench.platform)).toMatchObject({ rows: 0 })
-    await freeStream(bench.platform.db, { streamId, reason: 'it may', actor: 'ada' })
+    await freeStream(bench.platform.db, {
+      stream: { streamId, name: 'alpaca/bars/SPX/1d' },
+      reason: 'it may',
+      actor: 'ada',
+    })
     await bench.sweep()
     await bench.drain()
     expect(await readLake(bench.platform)).toMatchObject({ rows: ROWS })

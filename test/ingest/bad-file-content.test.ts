@@ -146,8 +146,12 @@ describe('I8 bad input is loud: files that are not what was planned', () => {
     const missing = 'stream 99: expected a stream of this database, got none'
     await expect(planFile(db, { streamId: 99, file, initiatedBy: 'test' })).rejects.toThrow(missing)
     await expect(withdrawFile(db, { streamId: 99, name: NAME, ...by })).rejects.toThrow(missing)
-    await expect(holdStream(db, { streamId: 99, ...by })).rejects.toThrow(missing)
-    await expect(freeStream(db, { streamId: 99, ...by })).rejects.toThrow(missing)
+    await expect(holdStream(db, { stream: { streamId: 99, name: 'alpaca/bars/SPX/1d' }, ...by })).rejects.toThrow(
+      missing,
+    )
+    await expect(freeStream(db, { stream: { streamId: 99, name: 'alpaca/bars/SPX/1d' }, ...by })).rejects.toThrow(
+      missing,
+    )
     await plan({ ...GOOD, name: 'never-copied.csv' }, seen)
     for (const name of ['../raw/x', NAME, 'never-copied.CSV']) {
       await expect(withdrawFile(db, { streamId, name, ...by })).rejects.toThrow(

@@ -29,7 +29,9 @@ describe("the guard's hold on a stream", () => {
     const bench = await openWorkbench({ ...(await services()), streams: [{ ...TWO_YEARS, until: '2002-01-01' }] })
     opened.push(bench)
     await bench.plan()
-    expect(await holdStream(bench.platform.db, { streamId: 1, ...GUARD })).toBe(true)
+    expect(await holdStream(bench.platform.db, { stream: { streamId: 1, name: 'alpaca/bars/SPX/1d' }, ...GUARD })).toBe(
+      true,
+    )
     await bench.sweep()
     expect(await bench.drain()).toContain('landed')
     await bench.writeStreams([TWO_YEARS])
@@ -45,7 +47,9 @@ describe("the guard's hold on a stream", () => {
     const [state] = await bench.query('select status, message from ingest.state')
     expect(state).toEqual({ status: 'partial', message: `held: ${GUARD.reason}` })
 
-    expect(await freeStream(bench.platform.db, { streamId: 1, ...PERSON })).toBe(true)
+    expect(
+      await freeStream(bench.platform.db, { stream: { streamId: 1, name: 'alpaca/bars/SPX/1d' }, ...PERSON }),
+    ).toBe(true)
     const queued = await bench.query('select count(*) from provenance.source_ingest where queued_at is not null')
     expect(queued).toEqual([{ count: 0 }])
     await bench.sweep()
@@ -61,12 +65,14 @@ describe("the guard's hold on a stream", () => {
     opened.push(bench)
     await bench.plan()
     const { db } = bench.platform
-    expect(await freeStream(db, { streamId: 1, ...PERSON })).toBe(false)
-    expect(await holdStream(db, { streamId: 1, ...GUARD })).toBe(true)
-    expect(await holdStream(db, { streamId: 1, ...GUARD, reason: 'another' })).toBe(false)
+    expect(await freeStream(db, { stream: { streamId: 1, name: 'alpaca/bars/SPX/1d' }, ...PERSON })).toBe(false)
+    expect(await holdStream(db, { stream: { streamId: 1, name: 'alpaca/bars/SPX/1d' }, ...GUARD })).toBe(true)
+    expect(
+      await holdStream(db, { stream: { streamId: 1, name: 'alpaca/bars/SPX/1d' }, ...GUARD, reason: 'another' }),
+    ).toBe(false)
     expect(await bench.query('select held_reason as reason from ingest.stream')).toEqual([{ reason: GUARD.reason }])
     expect(await bench.query('select count(*) from ops.audit')).toEqual([{ count: 1 }])
-    await expect(holdStream(db, { streamId: 7, ...GUARD })).rejects.toThrow(
+    await expect(holdStream(db, { stream: { streamId: 7, name: 'alpaca/bars/SPX/1d' }, ...GUARD })).rejects.toThrow(
       'stream 7: expected a stream of this database, got none',
     )
   })
@@ -81,7 +87,10 @@ describe("the guard's hold on a stream", () => {
     const planned = { v: 1, sourceIngestId: next.kind === 'planned' ? next.sourceIngestId : undefined }
     await books.bench.land(planned)
     await books.bench.curate(planned)
-    await holdStream(books.bench.platform.db, { streamId: books.streamId, ...GUARD })
+    await holdStream(books.bench.platform.db, {
+      stream: { streamId: books.streamId, name: 'alpaca/bars/SPX/1d' },
+      ...GUARD,
+    })
     await books.bench.sweep()
     await books.bench.drain()
     expect(await books.rebuilds()).toMatchObject([{ state: 'published', removed: 1 }])

@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Fault } from '../../jobs/local/providers/faults.ts'
 import { alpaca } from '../../shared/sources/alpaca/alpaca.ts'
-import { requestFingerprint, type ProviderSource } from '../../shared/sources/contract.ts'
+import { type ProviderSource, requestFingerprint } from '../../shared/sources/contract.ts'
 import { contentOf, ingestsOf, passTime, QUICK, rawBlobs, statusesOf } from '../conformance/source-fixtures.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { openWorkbench, type StreamEntry, TWO_YEARS, type WorkbenchOptions } from '../support/workbench.ts'

@@ -141,7 +141,12 @@ describe('a run of a stream', () => {
     ],
     [
       'held',
-      async (bench: Workbench) => holdStream(bench.platform.db, { streamId: 1, reason: 'schema', actor: 'guard' }),
+      async (bench: Workbench) =>
+        holdStream(bench.platform.db, {
+          stream: { streamId: 1, name: 'alpaca/bars/SPX/1d' },
+          reason: 'schema',
+          actor: 'guard',
+        }),
       { heldReason: 'schema' },
     ],
   ])('of a stream that is %s ends incomplete and says so', async (_what, prepare, shown) => {

@@ -5,6 +5,7 @@ import type { Finding } from '../../shared/ops/fsck/finding.ts'
 import { fsck } from '../../shared/ops/fsck/fsck.ts'
 import { type RepairResult, repair, repairPlan } from '../../shared/ops/fsck/repair.ts'
 import { storeRawPage } from '../../shared/provenance/raw-page.ts'
+import { PROBE_PATH } from '../../shared/provenance/raw-path.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { readLake } from '../support/lake-state.ts'
 import { filesUnlikeTheirRaw } from '../support/rebuilt-files.ts'
@@ -71,6 +72,9 @@ describe('fsck finds where Postgres and the lake do not agree', () => {
 
   test('nothing in a lake that is whole, and says how much it looked at', async () => {
     const { bench } = await open()
+    // What doctor leaves is no page and no damage.
+    const options = { condition: { kind: 'absent' }, contentType: 'text/plain', metadata: {} } as const
+    await bench.platform.raw.put(PROBE_PATH, new Uint8Array(1), options)
     for (const deep of [false, true]) {
       const { checked, damage, explained, inFlight, seen } = await look(bench, { deep })
       expect({ checked, damage, explained, inFlight, seen }).toEqual({

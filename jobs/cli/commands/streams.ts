@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { ConfigError, toError } from '../../../shared/errors.ts'
 import { applyStreamsByPerson } from '../../../shared/ingest/apply-by-person.ts'
+import { freeStream, holdStream } from '../../../shared/ingest/hold.ts'
 import { pauseStream, resumeStream } from '../../../shared/ingest/pause.ts'
 import { type SelectedStream, selectStreams } from '../../../shared/ingest/select-streams.ts'
 import { parseStreamFile } from '../../../shared/ingest/stream-file.ts'
@@ -41,13 +42,15 @@ export function registerStreams(program: Command, cli: Cli): void {
         return undefined
       }),
     )
-  for (const [verb, change, done, not] of [
-    ['pause', pauseStream, 'paused', 'was paused already'],
-    ['resume', resumeStream, 'resumed', 'was not paused'],
+  for (const [verb, description, change, done, not] of [
+    ['pause', 'plan and claim nothing of a stream any more', pauseStream, 'paused', 'was paused already'],
+    ['resume', 'go on with a stream', resumeStream, 'resumed', 'was not paused'],
+    ['hold', 'go on landing, and curate nothing of a stream', holdStream, 'held', 'was held already'],
+    ['free', 'curate what landed while a stream was held', freeStream, 'freed', 'was not held'],
   ] as const) {
     streams
       .command(verb)
-      .description(verb === 'pause' ? 'plan and claim nothing of a stream any more' : 'go on with a stream')
+      .description(description)
       .argument('<stream>', 'name of a stream, * for any text')
       .requiredOption('--reason <text>', 'why; kept with the stream and in the audit')
       .addHelpText('after', examples(`tributary streams ${verb} alpaca/bars/TSLA/1d --reason 'new key'`))

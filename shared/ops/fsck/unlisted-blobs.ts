@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { BlobFacts } from '../../azure/blobs.ts'
 import type { Statement } from '../../postgres/database.ts'
+import { PROBE_PATH } from '../../provenance/raw-path.ts'
 import { damage, type Finding, type FsckContext } from './finding.ts'
 
 // A page is stored first and recorded then: the row may have come since the listing.
@@ -40,6 +41,7 @@ export async function* explainUnlisted(
 ): AsyncGenerator<Finding> {
   const named: { path: string; id: string; epoch: number }[] = []
   for (const { path, metadata } of blobs) {
+    if (path === PROBE_PATH) continue
     const parsed = metadataShape.safeParse(metadata)
     if (!parsed.success) {
       yield orphan(path, 'expected the metadata of a raw page, got none that can be read')
