@@ -3,7 +3,7 @@
  * through one optional hook. Production sets none; the crash tests count, fail, repeat and kill operations with it.
  */
 export type IoOperation = {
-  readonly client: 'blob' | 'queue' | 'postgres' | 'http'
+  readonly client: 'blob' | 'queue' | 'table' | 'postgres' | 'http'
   /** `put`, `get`, `head`, `list`, `send`, `query`, `request` … */
   readonly action: string
   /** What it acts on: a blob's path, a queue, a statement's name, a URL without secrets. */

@@ -1,5 +1,6 @@
 import type { TableClient } from '@azure/data-tables'
 import { TransientError, toError } from '../errors.ts'
+import { type IoHook, withoutHook } from '../io-hook.ts'
 import { azureCredential, type StorageAccount } from './storage-account.ts'
 
 /** Values of a row; integers that may grow beyond 2^31 are bigint. */
@@ -21,14 +22,9 @@ export type Table = {
   readonly ensure: () => Promise<void>
 }
 
-export type TableOperation = { readonly client: 'table'; readonly action: string; readonly subject: string }
+export type TableOptions = { readonly account: StorageAccount; readonly table: string; readonly hook?: IoHook }
 
-/** The fault seam, as in the other clients. */
-export type TableHook = <T>(operation: TableOperation, run: () => Promise<T>) => Promise<T>
-
-export type TableOptions = { readonly account: StorageAccount; readonly table: string; readonly hook?: TableHook }
-
-export function openTable({ account, table, hook = (_operation, run) => run() }: TableOptions): Table {
+export function openTable({ account, table, hook = withoutHook }: TableOptions): Table {
   let opening: Promise<TableClient> | undefined
   const operation = <T>(action: string, subject: string, run: (client: TableClient) => Promise<T>): Promise<T> =>
     hook({ client: 'table', action, subject: `${table}/${subject}` }, async () => {
@@ -78,7 +74,8 @@ async function connect(account: StorageAccount, table: string): Promise<TableCli
     )
     return TableClient.fromConnectionString(account.connectionString, table, {
       retryOptions,
-      allowInsecureConnection: allowInsecureConnection || account.connectionString.startsWith('UseDevelopmentStorage=true'),
+      allowInsecureConnection:
+        allowInsecureConnection || account.connectionString.startsWith('UseDevelopmentStorage=true'),
     })
   }
   const credential = await azureCredential(account.clientId)

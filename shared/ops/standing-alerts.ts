@@ -12,6 +12,7 @@ const STANDING_KINDS = [
   'gap_unrecoverable',
   'rejects',
   'failed_run',
+  'failed_backfill',
 ]
 
 // As everywhere else: jsonb's own spelling has an offset.
@@ -70,6 +71,12 @@ with stream as (
          name as subject, jsonb_build_object('ingests', count(*), 'source_ingest_id', max(source_ingest_id::text),
                                              'error', max(error_summary)) as detail
     from failing group by state, name
+  union all
+  select 'failed_backfill', 'warning', b.backfill_id::text, jsonb_build_object('windows', count(*), 'requested_by', b.requested_by)
+    from failing f
+    join provenance.source_ingest i using (source_ingest_id)
+    join ingest.backfill b using (backfill_id)
+   where b.state = 'finished' group by b.backfill_id
   union all
   select 'hole', 'warning', name, jsonb_build_object('windows', count(*), 'since', ${rfc3339('min(planned_at)')})
     from unfinished where planned_at < now() - interval '${HOLE_HOURS} hours' group by name

@@ -64,4 +64,22 @@ describe('alerts of ingests without a window', () => {
     expect((await readStatus(ground.platform.db)).openRejects).toBe(0)
     expect(before).toEqual({ status: 'partial' })
   })
+
+  test('a backfill that ended with failed windows alerts until they are published', async () => {
+    const streamId = await ground.stream()
+    const [backfill] = await ground.query<{ id: string }>(
+      `insert into ingest.backfill (backfill_id, selector, lo, hi, step, state, requested_by)
+       values (gen_random_uuid(), '{}', '2020-01-01', '2020-02-01', '1mo', 'finished', 'ada') returning backfill_id as id`,
+    )
+    await ground.ingest(streamId, { lane: 'backfill', state: 'failed', backfill_id: backfill?.id })
+    const open = async () => {
+      await reconcileAlerts(ground.platform.db)
+      return ground.query(`select subject, detail from ops.alert where closed_at is null and kind = 'failed_backfill'`)
+    }
+    expect(await open()).toEqual([{ subject: backfill?.id, detail: { windows: 1, requested_by: 'ada' } }])
+    await ground.query(`update ingest.stream set published = '{[2020-01-01,2020-01-11)}'`)
+    expect(await open()).toEqual([])
+    await ground.clear()
+    await ground.query('delete from ingest.backfill')
+  })
 })

@@ -9,10 +9,10 @@ export type TimeframeFacts = {
   readonly maxWindowDays: number
 }
 
-// With pre- and post-market a session has 16 hours: 30 days of minutes are about 20,000 bars, two pages; the other
-// windows hold less. Five years of daily bars are one page and six files.
+// With pre- and post-market a session has 16 hours: 31 days of minutes, a month and so a file, are about 20,000 bars, two
+// pages; the other windows hold less. Five years of daily bars are one page and six files.
 export const TIMEFRAME_FACTS: Readonly<Record<Timeframe, TimeframeFacts>> = {
-  '1m': { wire: '1Min', seconds: 60, maxWindowDays: 30 },
+  '1m': { wire: '1Min', seconds: 60, maxWindowDays: 31 },
   '5m': { wire: '5Min', seconds: 300, maxWindowDays: 90 },
   '15m': { wire: '15Min', seconds: 900, maxWindowDays: 90 },
   '1h': { wire: '1Hour', seconds: 3_600, maxWindowDays: 90 },
