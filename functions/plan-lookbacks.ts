@@ -1,6 +1,6 @@
 import { app } from '@azure/functions'
 import { schedule } from '../shared/config/settings.ts'
-import { planLookbackTick } from '../shared/ingest/plan-lookback-tick.ts'
+import { planLookbackTick } from '../shared/ingest/plan/plan-lookback-tick.ts'
 import { invocationSink } from '../shared/log/invocation-sink.ts'
 import { invocationPlatform } from '../shared/platform.ts'
 

@@ -6,10 +6,10 @@ import { withPipelineRun } from '../ops/pipeline-run.ts'
 import type { Platform } from '../platform.ts'
 import type { Statement } from '../postgres/database.ts'
 import type { Hint } from './hints.ts'
-import { planWindows } from './plan.ts'
-import type { SelectedStream } from './select-streams.ts'
+import { planWindows } from './plan/plan.ts'
+import type { SelectedStream } from './plan/select-streams.ts'
+import { readUnpublished, type UnpublishedIngest } from './state/unpublished.ts'
 import { takeOverExpired } from './sweep.ts'
-import { readUnpublished, type UnpublishedIngest } from './unpublished.ts'
 import { curate, land, type Worked } from './work.ts'
 
 export type RunRequest = {

@@ -6,7 +6,7 @@ import type { Statement } from '../postgres/database.ts'
 import { finishBackfills } from './backfill/control.ts'
 import { sendBackfillHints } from './backfill/enqueue.ts'
 import { type Hint, sendHints } from './hints.ts'
-import { nextState } from './state-machine.ts'
+import { nextState } from './state/state-machine.ts'
 
 /** Longer than the host's lock on a message: until then the hint may still be on its way. */
 export const HINT_STALE_S = 900

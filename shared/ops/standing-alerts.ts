@@ -1,4 +1,4 @@
-import { goneOf } from '../ingest/retention.ts'
+import { goneOf } from '../ingest/plan/retention.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'
 
 /** Alerts that follow from the state in Postgres: opened while it holds, closed when it no longer does. */

@@ -1,6 +1,6 @@
 import { formatDuration } from '../duration.ts'
 import { DatabaseUnavailableError } from '../errors.ts'
-import { goneOf } from '../ingest/retention.ts'
+import { goneOf } from '../ingest/plan/retention.ts'
 import { formatInstant, type Instant, parseInstant } from '../instant.ts'
 import type { Platform } from '../platform.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'

@@ -1,6 +1,6 @@
 import type { BlobFacts } from '../azure/blobs.ts'
 import { ConfigError } from '../errors.ts'
-import { readPartitionListing } from '../ingest/partition-listing.ts'
+import { readPartitionListing } from '../ingest/curate/partition-listing.ts'
 import type { Instant } from '../instant.ts'
 import type { Platform } from '../platform.ts'
 import type { Statement } from '../postgres/database.ts'

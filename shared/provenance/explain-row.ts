@@ -4,7 +4,7 @@ import { type Column, type Dataset, PROVENANCE_COLUMNS } from '../datasets/contr
 import { DATASETS } from '../datasets/registry.ts'
 import { columnOf, type RowBatch } from '../datasets/row-batch.ts'
 import { ConfigError } from '../errors.ts'
-import type { SelectedStream } from '../ingest/select-streams.ts'
+import type { SelectedStream } from '../ingest/plan/select-streams.ts'
 import { formatDate, formatInstant, type Instant, instantOfDate, parseDate, parseInstant } from '../instant.ts'
 import { canonicalJson } from '../json.ts'
 import type { Platform } from '../platform.ts'

@@ -1,5 +1,5 @@
 import { ContractError, PermanentError, toError } from '../errors.ts'
-import { readPartitionListing } from '../ingest/partition-listing.ts'
+import { readPartitionListing } from '../ingest/curate/partition-listing.ts'
 import type { Instant } from '../instant.ts'
 import type { Platform } from '../platform.ts'
 import type { Queryable, Statement } from '../postgres/database.ts'

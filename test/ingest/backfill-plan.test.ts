@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type BackfillRequest, planBackfill } from '../../shared/ingest/backfill/plan.ts'
-import { planWindows } from '../../shared/ingest/plan.ts'
+import { planWindows } from '../../shared/ingest/plan/plan.ts'
 import { formatInstant, type Instant, instantOfDate, parseDate } from '../../shared/instant.ts'
 import { DAY_S, type Row, useGround } from './ground.ts'
 

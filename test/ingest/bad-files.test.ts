@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { ConfigError, toError } from '../../shared/errors.ts'
-import { planFile } from '../../shared/ingest/plan-file.ts'
+import { planFile } from '../../shared/ingest/plan/plan-file.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { type LedgerBench, NAME, openLedger } from './ledger.ts'
 

@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { breakLease } from '../../shared/ingest/break-lease.ts'
-import { claimToLand } from '../../shared/ingest/claim.ts'
-import { markLanded } from '../../shared/ingest/landed.ts'
-import { holdLease } from '../../shared/ingest/lease.ts'
+import { markLanded } from '../../shared/ingest/land/landed.ts'
+import { breakLease } from '../../shared/ingest/state/break-lease.ts'
+import { claimToLand } from '../../shared/ingest/state/claim.ts'
+import { holdLease } from '../../shared/ingest/state/lease.ts'
+import { readIngests } from '../../shared/ingest/state/unpublished.ts'
 import { sweep } from '../../shared/ingest/sweep.ts'
-import { readIngests } from '../../shared/ingest/unpublished.ts'
 import { requestOf, useGround } from './ground.ts'
 
 const BY = { actor: 'ada', reason: 'its host is gone' }

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { cancelIngest } from '../../shared/ingest/cancel.ts'
-import { markLanded } from '../../shared/ingest/landed.ts'
-import { planWindows } from '../../shared/ingest/plan.ts'
-import { ACTIVE_STATES, KINDS, STATES, TRANSITIONS } from '../../shared/ingest/state-machine.ts'
-import { readIngests } from '../../shared/ingest/unpublished.ts'
+import { markLanded } from '../../shared/ingest/land/landed.ts'
+import { planWindows } from '../../shared/ingest/plan/plan.ts'
+import { cancelIngest } from '../../shared/ingest/state/cancel.ts'
+import { ACTIVE_STATES, KINDS, STATES, TRANSITIONS } from '../../shared/ingest/state/state-machine.ts'
+import { readIngests } from '../../shared/ingest/state/unpublished.ts'
 import { useGround } from './ground.ts'
 
 const BY = { actor: 'ada', reason: 'wrong window' }

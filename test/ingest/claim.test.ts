@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { CancelledError, ConfigError, OutdatedError, ThrottledError, TransientError } from '../../shared/errors.ts'
-import { claimToCurate, claimToLand, stateOf } from '../../shared/ingest/claim.ts'
-import { markLanded } from '../../shared/ingest/landed.ts'
-import { settle } from '../../shared/ingest/settle.ts'
+import { markLanded } from '../../shared/ingest/land/landed.ts'
+import { claimToCurate, claimToLand, stateOf } from '../../shared/ingest/state/claim.ts'
+import { settle } from '../../shared/ingest/state/settle.ts'
 import { parseInstant } from '../../shared/instant.ts'
 import { type Row, requestOf, useGround } from './ground.ts'
 

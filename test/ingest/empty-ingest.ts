@@ -1,7 +1,7 @@
 import { bars } from '../../shared/datasets/bars.ts'
 import { allColumns } from '../../shared/datasets/contract.ts'
 import { concatRows } from '../../shared/datasets/row-batch.ts'
-import type { ParsedIngest } from '../../shared/ingest/parse-pages.ts'
+import type { ParsedIngest } from '../../shared/ingest/curate/parse-pages.ts'
 
 /** What pages without a record hold. */
 export function emptyIngest(): ParsedIngest {

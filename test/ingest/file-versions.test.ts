@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { withdrawFile } from '../../shared/ingest/withdraw-file.ts'
+import { withdrawFile } from '../../shared/ingest/plan/withdraw-file.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { type LedgerBench, NAME, openLedger } from './ledger.ts'
 

@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from 'uuid'
 import { afterAll, beforeAll } from 'vitest'
-import type { ClaimRequest, CurateClaim } from '../../shared/ingest/claim.ts'
+import type { ClaimRequest, CurateClaim } from '../../shared/ingest/state/claim.ts'
 import { type Instant, parseInstant } from '../../shared/instant.ts'
 import type { LogFields } from '../../shared/log/log.ts'
 import { openPlatform, type Platform, transformVersions } from '../../shared/platform.ts'

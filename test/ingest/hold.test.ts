@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { freeStream, holdStream } from '../../shared/ingest/hold.ts'
+import { freeStream, holdStream } from '../../shared/ingest/state/hold.ts'
 import { readStatus } from '../../shared/ops/status.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { openWorkbench, TWO_YEARS, type Workbench } from '../support/workbench.ts'

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { verifyPartitions } from '../../shared/ingest/verify.ts'
-import { withdrawFile } from '../../shared/ingest/withdraw-file.ts'
+import { withdrawFile } from '../../shared/ingest/plan/withdraw-file.ts'
+import { verifyPartitions } from '../../shared/ingest/repair/verify.ts'
 import type { IoOperation } from '../../shared/io-hook.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { createPause } from '../support/pause.ts'

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { type PlanResult, planWindows } from '../../shared/ingest/plan.ts'
+import { type PlanResult, planWindows } from '../../shared/ingest/plan/plan.ts'
 import { floorTo, type Instant, MICROS_PER_SECOND } from '../../shared/instant.ts'
 import { type Row, useGround } from './ground.ts'
 

@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { readPartitionFile } from '../../shared/curated/partition-file.ts'
 import { bars } from '../../shared/datasets/bars.ts'
 import { columnOf } from '../../shared/datasets/row-batch.ts'
+import { selectStream } from '../../shared/ingest/plan/select-streams.ts'
 import {
   changesNothing,
   checkAllowed,
@@ -10,10 +11,9 @@ import {
   previewReprocess,
   type Reprocessed,
   runReprocess,
-} from '../../shared/ingest/reprocess.ts'
-import type { PartitionsToReprocess } from '../../shared/ingest/reprocess-target.ts'
-import { selectStream } from '../../shared/ingest/select-streams.ts'
-import { verifyPartitions } from '../../shared/ingest/verify.ts'
+} from '../../shared/ingest/repair/reprocess.ts'
+import type { PartitionsToReprocess } from '../../shared/ingest/repair/reprocess-target.ts'
+import { verifyPartitions } from '../../shared/ingest/repair/verify.ts'
 import { formatDate, parseInstant } from '../../shared/instant.ts'
 import type { Source } from '../../shared/sources/contract.ts'
 import { SOURCES } from '../../shared/sources/registry.ts'

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { planWindows } from '../../shared/ingest/plan.ts'
-import { resetCoverage } from '../../shared/ingest/reset-state.ts'
-import { selectStream } from '../../shared/ingest/select-streams.ts'
+import { planWindows } from '../../shared/ingest/plan/plan.ts'
+import { selectStream } from '../../shared/ingest/plan/select-streams.ts'
+import { resetCoverage } from '../../shared/ingest/state/reset-state.ts'
 import { parseInstant } from '../../shared/instant.ts'
 import { useGround } from './ground.ts'
 

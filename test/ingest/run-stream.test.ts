@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { holdStream } from '../../shared/ingest/hold.ts'
-import { pauseStream } from '../../shared/ingest/pause.ts'
+import { selectStream, selectStreams } from '../../shared/ingest/plan/select-streams.ts'
 import { type RunReport, type RunStep, runStreams } from '../../shared/ingest/run-stream.ts'
-import { selectStream, selectStreams } from '../../shared/ingest/select-streams.ts'
+import { holdStream } from '../../shared/ingest/state/hold.ts'
+import { pauseStream } from '../../shared/ingest/state/pause.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import {
   openWorkbench,

@@ -12,8 +12,8 @@ import {
   ThrottledError,
   TransientError,
 } from '../../shared/errors.ts'
-import { settle } from '../../shared/ingest/settle.ts'
-import { WindowTooLargeError } from '../../shared/ingest/split.ts'
+import { settle } from '../../shared/ingest/state/settle.ts'
+import { WindowTooLargeError } from '../../shared/ingest/state/split.ts'
 import { useGround } from './ground.ts'
 
 const HELD = {

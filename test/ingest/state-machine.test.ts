@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { ContractError, LeaseLostError, PermanentError, TransientError } from '../../shared/errors.ts'
-import { type Claim, claimToCurate, claimToLand } from '../../shared/ingest/claim.ts'
-import { markLanded } from '../../shared/ingest/landed.ts'
-import { publish } from '../../shared/ingest/publish.ts'
-import { settle } from '../../shared/ingest/settle.ts'
-import { splitWindow } from '../../shared/ingest/split.ts'
+import { publish } from '../../shared/ingest/curate/publish.ts'
+import { markLanded } from '../../shared/ingest/land/landed.ts'
+import { type Claim, claimToCurate, claimToLand } from '../../shared/ingest/state/claim.ts'
+import { settle } from '../../shared/ingest/state/settle.ts'
+import { splitWindow } from '../../shared/ingest/state/split.ts'
 import {
   EVENTS,
   type Event,
@@ -13,7 +13,7 @@ import {
   nextState,
   STATES,
   TRANSITIONS,
-} from '../../shared/ingest/state-machine.ts'
+} from '../../shared/ingest/state/state-machine.ts'
 import { emptyIngest } from './empty-ingest.ts'
 import { requestOf, useGround } from './ground.ts'
 

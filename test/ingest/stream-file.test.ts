@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ConfigError } from '../../shared/errors.ts'
-import { parseStreamFile } from '../../shared/ingest/stream-file.ts'
+import { parseStreamFile } from '../../shared/ingest/plan/stream-file.ts'
 import { parseInstant } from '../../shared/instant.ts'
 import { alpaca } from '../../shared/sources/alpaca/alpaca.ts'
 import type { Source } from '../../shared/sources/contract.ts'

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { planTick } from '../../shared/ingest/plan-tick.ts'
+import { planTick } from '../../shared/ingest/plan/plan-tick.ts'
 import type { Platform } from '../../shared/platform.ts'
 import { useGround } from './ground.ts'
 

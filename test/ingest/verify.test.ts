@@ -1,7 +1,7 @@
 import { BlobServiceClient } from '@azure/storage-blob'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type PartitionSelection, type Verdict, verifyPartitions } from '../../shared/ingest/verify.ts'
-import { verifyHashes } from '../../shared/ingest/verify-hashes.ts'
+import { type PartitionSelection, type Verdict, verifyPartitions } from '../../shared/ingest/repair/verify.ts'
+import { verifyHashes } from '../../shared/ingest/repair/verify-hashes.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { openWorkbench, type Workbench } from '../support/workbench.ts'
 

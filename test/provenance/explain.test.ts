@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { selectStream } from '../../shared/ingest/select-streams.ts'
+import { selectStream } from '../../shared/ingest/plan/select-streams.ts'
 import { explainRow } from '../../shared/provenance/explain.ts'
 import { explainIngest } from '../../shared/provenance/explain-ingest.ts'
 import { explainPartition } from '../../shared/provenance/explain-partition.ts'

@@ -1,4 +1,4 @@
-import { verifyPartitions } from '../../shared/ingest/verify.ts'
+import { verifyPartitions } from '../../shared/ingest/repair/verify.ts'
 import type { Platform } from '../../shared/platform.ts'
 
 /** Paths of published files whose bytes are not exactly what the raw pages of their ingests make (L1). */

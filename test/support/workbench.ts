@@ -5,7 +5,7 @@ import { type AlpacaSimulatorOptions, startAlpacaSimulator } from '../../jobs/lo
 import type { Simulator } from '../../jobs/local/providers/simulator-server.ts'
 import { loadSp500 } from '../../jobs/local/providers/sp500.ts'
 import { createHttpClient, type HttpClientSettings } from '../../shared/http/client.ts'
-import { planTick } from '../../shared/ingest/plan-tick.ts'
+import { planTick } from '../../shared/ingest/plan/plan-tick.ts'
 import { sweep } from '../../shared/ingest/sweep.ts'
 import { curate, land, type Worked, type WorkLimits } from '../../shared/ingest/work.ts'
 import type { IoHook } from '../../shared/io-hook.ts'

@@ -5,8 +5,8 @@ import {
   type CoverageChange,
   formatRanges,
   unacceptCoverage,
-} from '../../../shared/ingest/accept-coverage.ts'
-import { type SelectedStream, selectStream } from '../../../shared/ingest/select-streams.ts'
+} from '../../../shared/ingest/plan/accept-coverage.ts'
+import { type SelectedStream, selectStream } from '../../../shared/ingest/plan/select-streams.ts'
 import { formatInstant, type Instant, parseInstant } from '../../../shared/instant.ts'
 import { readStatus, type Status } from '../../../shared/ops/status.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'

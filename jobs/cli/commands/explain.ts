@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { selectStream } from '../../../shared/ingest/select-streams.ts'
+import { selectStream } from '../../../shared/ingest/plan/select-streams.ts'
 import { formatInstant, type Instant } from '../../../shared/instant.ts'
 import { explainRow, type RowExplanation } from '../../../shared/provenance/explain.ts'
 import {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { type Cancelled, cancelIngest } from '../../../shared/ingest/cancel.ts'
-import { selectIngests } from '../../../shared/ingest/ingest-ids.ts'
+import { type Cancelled, cancelIngest } from '../../../shared/ingest/state/cancel.ts'
+import { selectIngests } from '../../../shared/ingest/state/ingest-ids.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
 
 export function registerIngest(program: Command, cli: Cli): void {

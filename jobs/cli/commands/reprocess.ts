@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import { ConfigError } from '../../../shared/errors.ts'
+import { selectStreams } from '../../../shared/ingest/plan/select-streams.ts'
 import {
   changesNothing,
   changesOf,
@@ -9,8 +10,7 @@ import {
   previewReprocess,
   type Reprocessed,
   runReprocess,
-} from '../../../shared/ingest/reprocess.ts'
-import { selectStreams } from '../../../shared/ingest/select-streams.ts'
+} from '../../../shared/ingest/repair/reprocess.ts'
 import type { Instant } from '../../../shared/instant.ts'
 import { type Cli, type CommandContext, examples, onPlatform } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'

@@ -1,7 +1,7 @@
 import { ConfigError } from '../../errors.ts'
 import { recordAudit } from '../../ops/audit.ts'
 import type { Database, Queryable, Statement } from '../../postgres/database.ts'
-import { nextState } from '../state-machine.ts'
+import { nextState } from '../state/state-machine.ts'
 import { type Backfill, type BackfillState, findBackfill } from './find.ts'
 
 export type ControlRequest = { readonly backfillId: string; readonly actor: string; readonly reason: string | null }

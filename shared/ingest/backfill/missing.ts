@@ -1,7 +1,7 @@
 import { formatInstant, type Instant } from '../../instant.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'
 import type { Window } from '../../sources/contract.ts'
-import { ACTIVE_STATES } from '../state-machine.ts'
+import { ACTIVE_STATES } from '../state/state-machine.ts'
 
 const ACTIVE = ACTIVE_STATES.map((state) => `'${state}'`).join(', ')
 

@@ -1,6 +1,6 @@
 import { type Platform, transformVersions } from '../../platform.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'
-import { type Claim, type CurateClaim, claimToCurate, claimToLand } from '../claim.ts'
+import { type Claim, type CurateClaim, claimToCurate, claimToLand } from '../state/claim.ts'
 import { claimRequest } from '../work.ts'
 
 /** A landed window is its worker's own for this long; after that whoever has time takes it. */

@@ -2,7 +2,7 @@ import { formatDuration } from '../../duration.ts'
 import { floorTo, formatInstant, type Instant, MICROS_PER_SECOND } from '../../instant.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'
 import type { Window } from '../../sources/contract.ts'
-import { liveFrom, retainedFrom } from '../retention.ts'
+import { liveFrom, retainedFrom } from '../plan/retention.ts'
 
 const LOCK: Statement = {
   name: 'lock_streams_to_backfill',

@@ -1,7 +1,7 @@
 import type { WorkerCounts } from '../../ops/progress.ts'
 import type { Platform } from '../../platform.ts'
 import type { Statement } from '../../postgres/database.ts'
-import { claimToCurate } from '../claim.ts'
+import { claimToCurate } from '../state/claim.ts'
 import { claimRequest, curateClaimed, landClaimed, type Worked, type WorkLimits } from '../work.ts'
 import type { Picked } from './pick.ts'
 import { createTurns } from './turns.ts'

@@ -1,6 +1,6 @@
 import { ContractError, PermanentError, toError } from '../../errors.ts'
-import { planRebuilds } from '../../ingest/reprocess-plan.ts'
-import { type RebuildResult, workRebuilds } from '../../ingest/reprocess-work.ts'
+import { planRebuilds } from '../../ingest/repair/reprocess-plan.ts'
+import { type RebuildResult, workRebuilds } from '../../ingest/repair/reprocess-work.ts'
 import type { Platform } from '../../platform.ts'
 import { transformVersions } from '../../platform.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'

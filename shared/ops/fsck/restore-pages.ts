@@ -1,7 +1,7 @@
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { PermanentError, toError } from '../../errors.ts'
-import { lockStream } from '../../ingest/lock-stream.ts'
+import { lockStream } from '../../ingest/state/lock-stream.ts'
 import { type Instant, parseInstant } from '../../instant.ts'
 import type { Platform } from '../../platform.ts'
 import type { Statement } from '../../postgres/database.ts'

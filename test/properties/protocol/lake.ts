@@ -1,5 +1,5 @@
 import { ContractError, ThrottledError } from '../../../shared/errors.ts'
-import { WindowTooLargeError } from '../../../shared/ingest/split.ts'
+import { WindowTooLargeError } from '../../../shared/ingest/state/split.ts'
 import { assertReplaced } from './oracle.ts'
 import { type Body, bodyOf, type Row } from './records.ts'
 import { Violation } from './violation.ts'

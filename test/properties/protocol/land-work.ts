@@ -6,7 +6,7 @@ import {
   ThrottledError,
   toError,
 } from '../../../shared/errors.ts'
-import { WindowTooLargeError } from '../../../shared/ingest/split.ts'
+import { WindowTooLargeError } from '../../../shared/ingest/state/split.ts'
 import { askProvider, putRaw } from './lake.ts'
 import { sendHints, split } from './plan.ts'
 import { AnswerLostError, io, type Process, read } from './process.ts'

@@ -1,4 +1,4 @@
-import { ACTIVE_STATES } from '../../../shared/ingest/state-machine.ts'
+import { ACTIVE_STATES } from '../../../shared/ingest/state/state-machine.ts'
 import { compareIdentity, encode, PARTITIONS, type Parsed, partitionOf, type Row, winners } from './records.ts'
 import { Violation } from './violation.ts'
 import {

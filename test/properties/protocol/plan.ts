@@ -1,4 +1,4 @@
-import { ACTIVE_STATES, TRANSITIONS } from '../../../shared/ingest/state-machine.ts'
+import { ACTIVE_STATES, TRANSITIONS } from '../../../shared/ingest/state/state-machine.ts'
 import { assertNoOverlap } from './oracle.ts'
 import { io, type Process } from './process.ts'
 import { type FileVersion, type Ingest, ingestOf, type Message, type World, windowOf } from './world.ts'

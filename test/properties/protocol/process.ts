@@ -6,7 +6,7 @@ import {
   ThrottledError,
   TransientError,
 } from '../../../shared/errors.ts'
-import { WindowTooLargeError } from '../../../shared/ingest/split.ts'
+import { WindowTooLargeError } from '../../../shared/ingest/state/split.ts'
 import { Violation } from './violation.ts'
 import { note, type World } from './world.ts'
 

@@ -1,4 +1,4 @@
-import { ACTIVE_STATES } from '../../../shared/ingest/state-machine.ts'
+import { ACTIVE_STATES } from '../../../shared/ingest/state/state-machine.ts'
 import { curateWork } from './curate-work.ts'
 import { deliverFile, expireLease, freeGuard, replay, runningIngests, timePasses, withdraw } from './events.ts'
 import { landWork } from './land-work.ts'

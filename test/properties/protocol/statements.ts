@@ -1,5 +1,5 @@
 import { LeaseLostError } from '../../../shared/errors.ts'
-import { ACTIVE_STATES, type Event, type State, TRANSITIONS } from '../../../shared/ingest/state-machine.ts'
+import { ACTIVE_STATES, type Event, type State, TRANSITIONS } from '../../../shared/ingest/state/state-machine.ts'
 import { assertFencedChangedNothing, assertLanded, assertMayAsk, assertPublished } from './oracle.ts'
 import { planRebuild } from './plan.ts'
 import type { Counts, Parsed } from './records.ts'

@@ -1,4 +1,4 @@
-import type { Kind, State } from '../../../shared/ingest/state-machine.ts'
+import type { Kind, State } from '../../../shared/ingest/state/state-machine.ts'
 import type { Part } from './parts.ts'
 import { type Body, type Counts, GRANULES, type Page, type Parsed, parse, type Row } from './records.ts'
 

@@ -1,0 +1,30 @@
+import { recordAudit } from '../../ops/audit.ts'
+import type { Database, Queryable } from '../../postgres/database.ts'
+import type { StreamDefinition } from '../plan/stream-file.ts'
+import { applyStreams } from '../plan/streams.ts'
+
+export type ApplyRequest = {
+  readonly streams: readonly StreamDefinition[]
+  /** As the person named it. */
+  readonly path: string
+  readonly actor: string
+}
+
+/** What the planner does at every tick, done by a person now; an audit row says who, where anything changed. */
+export async function applyStreamsByPerson(
+  db: Database,
+  { streams, path, actor }: ApplyRequest,
+): ReturnType<typeof applyStreams> {
+  return db.transaction(async (tx) => {
+    const applied = await applyStreams(within(tx), streams)
+    if (applied.written > 0 || applied.paused > 0) {
+      await recordAudit(tx, { actor, action: 'apply_streams', subject: path, after: applied })
+    }
+    return applied
+  })
+}
+
+/** A transaction under way in place of the database that would open one. */
+function within(tx: Queryable): Database {
+  return { query: tx.query, transaction: (work) => work(tx), close: async () => undefined }
+}
