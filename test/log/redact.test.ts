@@ -9,7 +9,7 @@ const ENV = {
   DATABASE_URL: 'postgres://me:p%40ssw0rd-of-tests@db:5432/tributary',
   METADATA_DATABASE_URL: 'postgres://me@db/metadata?password=query-passw0rd',
   PGPASSWORD: 'pg-passw0rd',
-  AzureWebJobsStorage: `AccountName=host;AccountKey=${ACCOUNT_KEY};EndpointSuffix=core.windows.net`,
+  AzureWebJobsStorage: `DefaultEndpointsProtocol=https;AccountName=host;AccountKey=${ACCOUNT_KEY};EndpointSuffix=core.windows.net`,
   LAKE_STORAGE: `BlobEndpoint=https://lake.blob.core.windows.net;SharedAccessSignature=sv=2024-11-04&ss=b&sig=${SIGNATURE}`,
   ALPACA_KEY_ID: 'AK-provider-key-id',
   ALPACA_SECRET_KEY: 'provider-secret',

@@ -13,7 +13,7 @@ export type TestEnvironment = {
   readonly storageConnectionString: string
   /** The URL of one more database, for a test that needs an untouched one. */
   readonly newDatabase: () => Promise<string>
-  /** The connection string of one more storage account; there are 400 in a run. */
+  /** The connection string of one more storage account; there are 1,200 in a run. */
   readonly newStorageAccount: () => string
 }
 

@@ -12,7 +12,7 @@ export type TestServices = {
   readonly countersFolder: string
 }
 
-export const STORAGE_ACCOUNTS_MAX = 400
+export const STORAGE_ACCOUNTS_MAX = 1_200
 
 export function storageAccountName(number: number): string {
   return `tributarytest${number}`
