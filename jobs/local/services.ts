@@ -1,5 +1,5 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { isRunning } from './stack/process-identity.ts'
 
 /**
@@ -8,6 +8,7 @@ import { isRunning } from './stack/process-identity.ts'
  */
 type Announcement = {
   readonly pid: number
+  /** The file's name alone: a command line may have it by any path. */
   readonly script: string
   readonly settings: Readonly<Record<string, string>>
 }
@@ -20,7 +21,7 @@ export async function announceServices(
   settings: Readonly<Record<string, string>>,
 ): Promise<() => Promise<void>> {
   const path = join(dataDir, FILE)
-  const announcement: Announcement = { pid: process.pid, script: process.argv[1] ?? '', settings }
+  const announcement: Announcement = { pid: process.pid, script: basename(process.argv[1] ?? ''), settings }
   await writeFile(`${path}.new`, JSON.stringify(announcement), { mode: 0o600 })
   await rename(`${path}.new`, path)
   return () => rm(path, { force: true })

@@ -31,7 +31,11 @@ describeSource({
         between: (from, to) => between(from, to).filter(({ date }) => !(date === LATE_DATE && isLate())),
       })),
       faults,
-      ...(pageRecords === undefined ? {} : { limits: { pageRecordsGiven: pageRecords } }),
+      limits: {
+        requestsPerSecond: 1_000,
+        requestsPerMinute: 10_000,
+        ...(pageRecords === undefined ? {} : { pageRecordsGiven: pageRecords }),
+      },
       ...(checksCredentials ? { key: KEY } : {}),
     }),
   settings: (url) => ({ FRED_BASE_URL: url, FRED_API_KEY: KEY }),

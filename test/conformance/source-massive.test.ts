@@ -1,9 +1,6 @@
 import { revisedSeries } from '../../jobs/local/providers/bar-series.ts'
 import { startMassiveSimulator } from '../../jobs/local/providers/massive.ts'
 import { loadSp500 } from '../../jobs/local/providers/sp500.ts'
-import type { Source } from '../../shared/sources/contract.ts'
-import { massive } from '../../shared/sources/massive/massive.ts'
-import { SOURCES } from '../../shared/sources/registry.ts'
 import { describeSource } from './source.ts'
 
 const KEY = 'good-key'
@@ -18,10 +15,6 @@ const TWO_SESSIONS = {
   until: '2019-08-02',
   every: '15m',
 }
-
-// With one token every 20 s these cases would take an hour: here the same source is on a plan without that limit.
-const PAID: Source = { ...massive, budget: { ...massive.budget, capacity: 100, refillPerS: 100 } }
-if (SOURCES instanceof Map) SOURCES.set('massive', PAID)
 
 // A bar is named by its symbol and its instant, so no two of a stream tie.
 describeSource({

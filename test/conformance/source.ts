@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { Fault, FaultPlan } from '../../jobs/local/providers/faults.ts'
+import type { ProviderSource } from '../../shared/sources/contract.ts'
+import { SOURCES } from '../../shared/sources/registry.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { openWorkbench } from '../support/workbench.ts'
 import { foreignBodyCases, throttlingCases, transitCases } from './source-answers.ts'
@@ -22,6 +24,7 @@ export function describeSource(source: SourceUnderTest): void {
         streams: [source.stream],
         provider: { start: () => source.start(provider), settings: source.settings },
         http: QUICK,
+        sources: withoutQuota(source.name),
         ...bench,
       })
     let clean: Content | undefined
@@ -168,4 +171,11 @@ function pagingCases({ source, open, clean }: Suite): void {
     expect(pages).toEqual(['1/0', '2/0', '2/1', '2/2'])
     expect(await contentOf(bench)).toEqual(clean())
   })
+}
+
+/** The same source on a plan without its limit: at one token a second its cases would take minutes. */
+function withoutQuota(name: string): ReadonlyMap<string, ProviderSource> {
+  const source = SOURCES.get(name)
+  if (source === undefined) throw new Error(`source ${name}: expected one of this build, there is none`)
+  return new Map([[name, { ...source, budget: { ...source.budget, capacity: 100, refillPerS: 100 } }]])
 }

@@ -32,7 +32,7 @@ function showStatus({ streams, ingests, openRejects, alerts }: Status): string {
         checkpoint.slice(0, 16),
         head === null ? 'nothing yet' : head.slice(0, 16),
         [
-          holes.length === 0 ? 'nothing' : `${holes.length} holes`,
+          holes.length === 0 ? 'nothing' : holes.length === 1 ? '1 hole' : `${holes.length} holes`,
           ...(pausedReason === null ? [] : [`paused: ${pausedReason}`]),
           ...(heldReason === null ? [] : [`held: ${heldReason}`]),
         ].join(', '),

@@ -1,0 +1,3 @@
+import { describeKills } from '../crash/killed-application.ts'
+
+describeKills(20)
