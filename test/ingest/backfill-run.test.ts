@@ -50,6 +50,23 @@ describe('running a backfill', () => {
     expect(Object.keys(backfilled.partitions)).toEqual(Object.keys(partitions))
   })
 
+  test('a window that a person replayed after the end is done by the next run', async () => {
+    const history = await open()
+    const id = await history.plan()
+    const { query } = history.bench
+    const [first] = await query<{ id: string }>(
+      'select source_ingest_id as id from provenance.source_ingest order by lo',
+    )
+    await query(
+      `update provenance.source_ingest set state = 'quarantined', finished_at = now() where source_ingest_id = $1`,
+      [first?.id],
+    )
+    expect(await run(history, id)).toMatchObject({ code: 1, json: { end: 'failed', state: 'finished' } })
+    await history.cli(['quarantine', 'replay', first?.id ?? '', '--reason', 'mended'])
+    expect(await run(history, id)).toMatchObject({ code: 0, json: { end: 'done', left: 0, mine: { windows: 1 } } })
+    expect((await readLake(history.bench.platform)).rows).toBe(ROWS)
+  })
+
   test('once more asks nobody and is done', async () => {
     const history = await open()
     const id = await history.plan()

@@ -7,13 +7,14 @@ import { claimRequest } from '../work.ts'
 const OWN_LANDED_S = 5
 
 // Only what the claim that follows will not refuse: the row stays locked until then, so that workers side by side pick
-// different ones. A provider that said when it may be asked again is not asked before.
+// different ones. A provider that said when it may be asked again is not asked before. Of a backfill that is finished
+// there may be windows again: those that a person replayed.
 const claimable = (condition: string, order: string) => `
 select i.source_ingest_id as "sourceIngestId"
   from ingest.backfill b
   join provenance.source_ingest i using (backfill_id)
   join ingest.stream s using (stream_id)
- where b.backfill_id = $1::uuid and b.state = 'active' and not s.paused
+ where b.backfill_id = $1::uuid and b.state in ('active', 'finished') and not s.paused
    and (i.next_attempt_at is null or i.next_attempt_at <= now())
    and i.superseded_by is null and i.withdrawn_at is null
    and coalesce(i.transform_version, 0) <= ($2::jsonb ->> s.source)::int

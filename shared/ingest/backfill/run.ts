@@ -160,7 +160,7 @@ function createDecision(platform: Platform, worker: Worker, options: RunOptions)
 function endOf(outlook: Outlook, idleMs: number, { patient, maxWaitMs }: RunOptions): LoopEnd | null {
   const { state, failed, nextAt, now, underWay } = outlook
   if (state === 'paused' || state === 'cancelled') return state
-  if (state === 'finished' || remaining(outlook) === 0) return failed > 0 ? 'failed' : 'done'
+  if (remaining(outlook) === 0) return failed > 0 ? 'failed' : 'done'
   // Only windows of paused streams: a person must act.
   if (nextAt === null && underWay === 0) return 'waits'
   const waitMs = nextAt === null ? 0 : Math.max(0, Number((nextAt - now) / MICROS_PER_MS))
