@@ -1,8 +1,8 @@
 import { SingleBar } from 'cli-progress'
 import type { Outlook } from '../../shared/ingest/backfill/outlook.ts'
 import { remaining } from '../../shared/ingest/backfill/outlook.ts'
+import { count } from '../table.ts'
 import { createMeter, formatSeconds } from './meter.ts'
-import { count } from './table.ts'
 
 /** Shows how a backfill goes while it goes. */
 export type ProgressView = {

@@ -6,6 +6,7 @@ import { formatDate, formatInstant, type Instant } from '../../shared/instant.ts
 import type { Status } from '../../shared/ops/status.ts'
 import type { Platform } from '../../shared/platform.ts'
 import type { Statement } from '../../shared/postgres/database.ts'
+import { count, table } from '../table.ts'
 
 const PARTITIONS: Statement = {
   name: 'partitions_to_report',
@@ -91,19 +92,4 @@ function show(type: string, value: bigint | number | string | null): string {
   if (type === 'instant') return formatInstant(value as Instant)
   if (type === 'date') return formatDate(value as number)
   return String(value)
-}
-
-const count = (value: number) => value.toLocaleString('en-US')
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows]
-  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
-  return all
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
 }

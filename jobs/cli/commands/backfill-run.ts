@@ -10,11 +10,11 @@ import { formatInstant } from '../../../shared/instant.ts'
 import { withPipelineRun } from '../../../shared/ops/pipeline-run.ts'
 import { PROGRESS_TABLE, startHeart } from '../../../shared/ops/progress.ts'
 import type { Platform } from '../../../shared/platform.ts'
+import { count } from '../../table.ts'
 import { durationOption, wholeNumberOption } from '../backfill-options.ts'
 import { type Cli, type CommandContext, examples, onPlatform } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { createProgressBar, createProgressLines } from '../progress-bar.ts'
-import { count } from '../table.ts'
 
 type RunFlags = {
   readonly next?: true

@@ -15,9 +15,9 @@ import {
 } from '../../../shared/ingest/backfill/status.ts'
 import { formatInstant, type Instant } from '../../../shared/instant.ts'
 import { PROGRESS_TABLE } from '../../../shared/ops/progress.ts'
+import { count, table } from '../../table.ts'
 import { instantOption } from '../backfill-options.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
-import { count, table } from '../table.ts'
 import { registerBackfillRun, waitingLine } from './backfill-run.ts'
 
 type PlanFlags = {

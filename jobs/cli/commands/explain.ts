@@ -9,8 +9,8 @@ import {
 } from '../../../shared/provenance/explain-ingest.ts'
 import { explainPartition, type PartitionExplanation } from '../../../shared/provenance/explain-partition.ts'
 import { type KeyPart, partitionPlaceAt, partitionPlaceOf } from '../../../shared/provenance/explain-row.ts'
+import { table } from '../../table.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
-import { table } from '../table.ts'
 
 const FILE = 'dataset=bars/timeframe=1d/symbol=TSLA/year=2024/part-alpaca.parquet'
 

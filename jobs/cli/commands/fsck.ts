@@ -3,9 +3,9 @@ import { ConfigError } from '../../../shared/errors.ts'
 import type { Finding } from '../../../shared/ops/fsck/finding.ts'
 import { type FsckReport, fsck } from '../../../shared/ops/fsck/fsck.ts'
 import { type RepairResult, type RepairStep, repair, repairPlan } from '../../../shared/ops/fsck/repair.ts'
+import { count } from '../../table.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
-import { count } from '../table.ts'
 
 type FsckOptions = { readonly deep?: true; readonly repairPlan?: true; readonly repair?: true }
 

@@ -3,8 +3,8 @@ import { type BrokenLease, breakLease } from '../../../shared/ingest/state/break
 import { selectIngests } from '../../../shared/ingest/state/ingest-ids.ts'
 import { readUnpublished, type UnpublishedIngest } from '../../../shared/ingest/state/unpublished.ts'
 import { formatInstant } from '../../../shared/instant.ts'
+import { table } from '../../table.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
-import { table } from '../table.ts'
 
 export function registerLease(program: Command, cli: Cli): void {
   const lease = program.command('lease').description("workers' holds on ingests")

@@ -3,10 +3,10 @@ import { type Preview, previewStream } from '../../../shared/ingest/land/preview
 import { previewWindow } from '../../../shared/ingest/land/preview-window.ts'
 import { selectStream } from '../../../shared/ingest/plan/select-streams.ts'
 import { formatInstant, type Instant } from '../../../shared/instant.ts'
+import { count, table } from '../../table.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { countValue, durationMsValue, instantValue } from '../option-values.ts'
-import { count, table } from '../table.ts'
 
 type Options = { readonly from?: Instant; readonly to?: Instant; readonly pages: number; readonly wait: number }
 

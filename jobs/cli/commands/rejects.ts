@@ -6,9 +6,9 @@ import { previewReplay } from '../../../shared/ingest/repair/reprocess-rejects.t
 import { formatInstant } from '../../../shared/instant.ts'
 import { readIngest } from '../../../shared/provenance/explain-ingest.ts'
 import { checkOneSelection, listRejects, type RejectList, waiveRejects } from '../../../shared/provenance/rejects.ts'
+import { count, table } from '../../table.ts'
 import { type Cli, type CommandContext, examples, onPlatform } from '../command.ts'
 import { countValue } from '../option-values.ts'
-import { count, table } from '../table.ts'
 import { ingestId } from './explain.ts'
 import { applyPreviews } from './reprocess.ts'
 

@@ -12,10 +12,10 @@ import {
   runReprocess,
 } from '../../../shared/ingest/repair/reprocess.ts'
 import type { Instant } from '../../../shared/instant.ts'
+import { count, table } from '../../table.ts'
 import { type Cli, type CommandContext, examples, onPlatform } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { instantValue } from '../option-values.ts'
-import { count, table } from '../table.ts'
 
 type ReprocessOptions = {
   readonly from?: Instant

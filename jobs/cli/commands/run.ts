@@ -5,10 +5,10 @@ import { selectStreams } from '../../../shared/ingest/plan/select-streams.ts'
 import { type RunReport, type RunStep, runStreams } from '../../../shared/ingest/run-stream.ts'
 import type { UnpublishedIngest } from '../../../shared/ingest/state/unpublished.ts'
 import { formatInstant } from '../../../shared/instant.ts'
+import { table } from '../../table.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { durationMsValue } from '../option-values.ts'
-import { table } from '../table.ts'
 
 const EXIT_OF = { published: EXIT.done, incomplete: EXIT.failed, quota: EXIT.quota } as const
 

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { readStatus, type Status } from '../../../shared/ops/status.ts'
+import { count, table } from '../../table.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
-import { count, table } from '../table.ts'
 
 export function registerStatus(program: Command, cli: Cli): void {
   program

@@ -7,8 +7,8 @@ import { applyStreamsByPerson } from '../../../shared/ingest/state/apply-by-pers
 import { freeStream, holdStream } from '../../../shared/ingest/state/hold.ts'
 import { pauseStream, resumeStream } from '../../../shared/ingest/state/pause.ts'
 import { formatInstant } from '../../../shared/instant.ts'
+import { table } from '../../table.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
-import { table } from '../table.ts'
 
 export function registerStreams(program: Command, cli: Cli): void {
   const streams = program.command('streams').description('what is pulled')

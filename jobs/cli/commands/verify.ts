@@ -2,10 +2,10 @@ import type { Command } from 'commander'
 import { selectStreams } from '../../../shared/ingest/plan/select-streams.ts'
 import { type Verdict, verifyPartitions } from '../../../shared/ingest/repair/verify.ts'
 import { verifyHashes } from '../../../shared/ingest/repair/verify-hashes.ts'
+import { count } from '../../table.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { countValue } from '../option-values.ts'
-import { count } from '../table.ts'
 
 type VerifyOptions = { readonly rebuild?: true; readonly sample?: number }
 
