@@ -10,7 +10,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-stack.ts'],
     // Real servers and child processes: a process per file keeps one file's signals and exit handlers from another's.
     pool: 'forks',
-    maxWorkers: 2,
+    // Half of the time is waiting: three take 407 s on two cores where two take 480 and more.
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     reporters: ['default', new SummaryReporter()],
