@@ -10,7 +10,7 @@ export default defineConfig({
     globalSetup: ['test/support/global-stack.ts'],
     // Real servers and child processes: a process per file keeps one file's signals and exit handlers from another's.
     pool: 'forks',
-    // Half of the time is waiting: three take 407 s on two cores where two take 480 and more.
+    // Much of a test is waiting: three took 407 s on two cores, two took 539 s beside other work.
     maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 120_000,
