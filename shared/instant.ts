@@ -89,3 +89,9 @@ function modulo(value: bigint, step: bigint): bigint {
   const rest = value % step
   return rest < 0n ? rest + step : rest
 }
+
+/** What a person writes: a calendar date, its midnight in UTC, or an RFC 3339 instant. */
+export function parseDateOrInstant(text: string): Instant | undefined {
+  const days = parseDate(text)
+  return days === undefined ? parseInstant(text) : instantOfDate(days)
+}

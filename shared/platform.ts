@@ -43,7 +43,7 @@ export type PlatformOptions = {
 }
 
 /** Connections of one process: instances x this must fit what the server allows. */
-const CONNECTIONS_MAX = 2
+export const CONNECTIONS_MAX = 2
 const REQUEST_TIMEOUT_MS = 60_000
 const HTTP_TRIES_MAX = 3
 const ENTRA_SCOPE = 'https://ossrdbms-aad.database.windows.net/.default'

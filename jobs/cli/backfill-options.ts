@@ -1,12 +1,11 @@
 import { parseDuration } from '../../shared/duration.ts'
 import { ConfigError } from '../../shared/errors.ts'
-import { type Instant, instantOfDate, parseDate, parseInstant } from '../../shared/instant.ts'
+import { type Instant, parseDateOrInstant } from '../../shared/instant.ts'
 
 /** `2016-01-04` (its midnight in UTC) or an RFC 3339 instant; null where the option was not given. */
 export function instantOption(name: string, text: string | undefined): Instant | null {
   if (text === undefined) return null
-  const days = parseDate(text)
-  const instant = days === undefined ? parseInstant(text) : instantOfDate(days)
+  const instant = parseDateOrInstant(text)
   if (instant !== undefined) return instant
   throw new ConfigError([
     `${name}: expected a date such as 2016-01-04 or an instant such as 2016-01-04T14:30:00Z, got "${text}"`,

@@ -1,11 +1,10 @@
 import { InvalidArgumentError } from 'commander'
 import { parseDuration } from '../../shared/duration.ts'
-import { type Instant, instantOfDate, parseDate, parseInstant } from '../../shared/instant.ts'
+import { type Instant, parseDateOrInstant } from '../../shared/instant.ts'
 
 /** `2020-01-31` (00:00Z) or an instant with its zone. */
 export function instantValue(text: string): Instant {
-  const days = parseDate(text)
-  const instant = days === undefined ? parseInstant(text) : instantOfDate(days)
+  const instant = parseDateOrInstant(text)
   if (instant !== undefined) return instant
   throw new InvalidArgumentError('expected a date such as 2020-01-31 or an instant such as 2020-01-31T12:00:00Z')
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { pino } from 'pino'
 import type { Environment } from '../../shared/config/environment.ts'
 import { ConfigError } from '../../shared/errors.ts'
@@ -59,7 +59,7 @@ async function findOrStart({ env, report, signal }: SessionOptions) {
       `services: expected DATABASE_URL and AzureWebJobsStorage, or the data of npm start in ${dataDir}, got neither`,
     ])
   }
-  report(`starting the services of ${dataDir} for this command`)
+  report(`starting the services of ${relative('.', dataDir) || '.'} for this command`)
   const provider = await chooseProvider(env)
   const stack = await startStack({ dataDir, signal, log: () => undefined }).catch(async (error) => {
     await provider.stop()

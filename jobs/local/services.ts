@@ -29,7 +29,10 @@ export async function announceServices(
 
 /** The settings that reach the services of a data folder; null where nothing runs there. */
 export async function findServices(dataDir: string): Promise<Readonly<Record<string, string>> | null> {
-  const text = await readFile(join(dataDir, FILE), 'utf8').catch(() => null)
+  const text = await readFile(join(dataDir, FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw error
+  })
   if (text === null) return null
   const { pid, script, settings } = JSON.parse(text) as Announcement
   // A start that was killed leaves its announcement behind.

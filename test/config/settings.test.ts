@@ -165,8 +165,8 @@ describe('settings', () => {
   })
 
   test("the streams file lies in the app's folder where the host names it", () => {
-    const env = { ...GOOD, AzureWebJobsScriptRoot: '/home/site/wwwroot', TRIBUTARY_STREAMS: 'mine.json' }
-    expect(parseSettings(env).streamsFile).toBe('/home/site/wwwroot/mine.json')
+    const env = { ...GOOD, AzureWebJobsScriptRoot: '/site/wwwroot', TRIBUTARY_STREAMS: 'mine.json' }
+    expect(parseSettings(env).streamsFile).toBe('/site/wwwroot/mine.json')
   })
 
   test('of a source are named after it', () => {

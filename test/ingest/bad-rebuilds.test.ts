@@ -180,7 +180,7 @@ describe('I8 bad input is loud: rebuilds', () => {
     expect(await rows()).toEqual(['2020-01-02 2', '2020-01-03 1', '2020-01-04 4'])
     const [failed] = await bench.query(`select error_summary from provenance.source_ingest where state = 'failed'`)
     expect(failed).toEqual({
-      error_summary: `ingest ${lost?.id}: expected the records of its 1 raw pages, got 0; fsck restores what it can`,
+      error_summary: `ingest ${lost?.id}: expected the rows of 1 raw pages, got 0; tributary fsck --repair`,
     })
     await bench.query(
       'insert into provenance.raw_page select * from jsonb_populate_record(null::provenance.raw_page, $1::jsonb)',

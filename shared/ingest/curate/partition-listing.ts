@@ -1,4 +1,4 @@
-import { LeaseLostError } from '../../errors.ts'
+import { LeaseLostError, PermanentError } from '../../errors.ts'
 import type { Instant } from '../../instant.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'
 import type { CurateClaim, ManifestPage } from '../state/claim.ts'
@@ -169,4 +169,12 @@ function ingestsOf(rows: readonly ListingRow[]): readonly ListedIngest[] {
     ingests.set(sourceIngestId, ingest)
   }
   return [...ingests.values()]
+}
+
+/** Throws PermanentError where records of its raw pages are lost: its rows would be left out in silence. */
+export function checkPagesRecorded({ sourceIngestId, pages, pagesLanded }: ListedIngest): void {
+  if (pages.length === pagesLanded) return
+  throw new PermanentError(
+    `ingest ${sourceIngestId}: expected the rows of ${pagesLanded} raw pages, got ${pages.length}; tributary fsck --repair`,
+  )
 }

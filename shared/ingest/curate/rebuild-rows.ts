@@ -2,11 +2,10 @@ import { mergeAll } from '../../curated/merge.ts'
 import { type StreamPlace, splitByPartition } from '../../curated/partition-path.ts'
 import type { Dataset } from '../../datasets/contract.ts'
 import type { RowBatch } from '../../datasets/row-batch.ts'
-import { PermanentError } from '../../errors.ts'
 import type { Platform } from '../../platform.ts'
 import type { BoundSource } from '../../sources/contract.ts'
 import { parsePages } from './parse-pages.ts'
-import type { ListedIngest } from './partition-listing.ts'
+import { checkPagesRecorded, type ListedIngest } from './partition-listing.ts'
 
 /** One partition and what its rows are made with. */
 export type PartitionToRebuild = {
@@ -28,12 +27,9 @@ export async function rebuildRows(
   ingests: readonly ListedIngest[],
 ): Promise<RowBatch> {
   const batches: RowBatch[] = []
-  for (const { sourceIngestId, lo, hi, pages, pagesLanded } of ingests) {
-    if (pages.length !== pagesLanded) {
-      throw new PermanentError(
-        `ingest ${sourceIngestId}: expected the records of its ${pagesLanded} raw pages, got ${pages.length}; fsck restores what it can`,
-      )
-    }
+  for (const ingest of ingests) {
+    checkPagesRecorded(ingest)
+    const { lo, hi, pages } = ingest
     const window = lo === null || hi === null ? null : { lo, hi }
     const parsed = await parsePages({ raw, dataset, bound, pages, window, signal })
     const mine = splitByPartition(dataset, place, parsed.rows).find((part) => part.partitionKey === partitionKey)

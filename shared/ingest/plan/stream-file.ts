@@ -2,14 +2,7 @@ import { z } from 'zod'
 import { curatedRoot } from '../../curated/partition-path.ts'
 import { formatDuration, parseDuration } from '../../duration.ts'
 import { ConfigError } from '../../errors.ts'
-import {
-  formatInstant,
-  type Instant,
-  instantOfDate,
-  MICROS_PER_SECOND,
-  parseDate,
-  parseInstant,
-} from '../../instant.ts'
+import { formatInstant, type Instant, instantOfDate, MICROS_PER_SECOND, parseDateOrInstant } from '../../instant.ts'
 import { canonicalJson, type JsonValue, sample } from '../../json.ts'
 import type { BoundProvider, Source } from '../../sources/contract.ts'
 import { QUEUE_WAIT_S } from './retention.ts'
@@ -56,8 +49,7 @@ const duration = z.string().transform((text, context) => {
 })
 
 const instant = z.string().transform((text, context) => {
-  const days = parseDate(text)
-  const value = days === undefined ? parseInstant(text) : instantOfDate(days)
+  const value = parseDateOrInstant(text)
   if (value !== undefined && value >= ORIGIN_MIN) return value
   context.addIssue({ code: 'custom', message: `expected a date or an instant that exists, got "${text}"` })
   return z.NEVER

@@ -1,6 +1,6 @@
 import { ConfigError } from '../../errors.ts'
 import { formatInstant } from '../../instant.ts'
-import type { Database, Statement } from '../../postgres/database.ts'
+import type { Database, Queryable, Statement } from '../../postgres/database.ts'
 import type { StreamDefinition } from './stream-file.ts'
 
 /** Why a stream of the file is paused when the file no longer names it; listing it again resumes it. */
@@ -68,21 +68,27 @@ export async function applyStreams(
   db: Database,
   streams: readonly StreamDefinition[],
 ): Promise<{ readonly written: number; readonly paused: number }> {
+  return db.transaction((tx) => applyStreamsIn(tx, streams))
+}
+
+/** The same in a transaction of the caller. */
+export async function applyStreamsIn(
+  tx: Queryable,
+  streams: readonly StreamDefinition[],
+): Promise<{ readonly written: number; readonly paused: number }> {
   const json = JSON.stringify(streams.map(toRow))
-  return db.transaction(async (tx) => {
-    const conflicts = await tx.query<{ curatedRoot: string; paramsKey: string }>(CONFLICTS, [json])
-    if (conflicts.length > 0) {
-      throw new ConfigError(
-        conflicts.map(
-          ({ curatedRoot, paramsKey }) =>
-            `streams file: expected partitions of its own, got ${curatedRoot}, which belongs to the stream ${paramsKey}; give the new stream another subject`,
-        ),
-      )
-    }
-    const written = await tx.query(APPLY, [json, NOT_LISTED])
-    const paused = await tx.query(PAUSE_UNLISTED, [json, NOT_LISTED])
-    return { written: written.length, paused: paused.length }
-  })
+  const conflicts = await tx.query<{ curatedRoot: string; paramsKey: string }>(CONFLICTS, [json])
+  if (conflicts.length > 0) {
+    throw new ConfigError(
+      conflicts.map(
+        ({ curatedRoot, paramsKey }) =>
+          `streams file: expected partitions of its own, got ${curatedRoot}, which belongs to the stream ${paramsKey}; give the new stream another subject`,
+      ),
+    )
+  }
+  const written = await tx.query(APPLY, [json, NOT_LISTED])
+  const paused = await tx.query(PAUSE_UNLISTED, [json, NOT_LISTED])
+  return { written: written.length, paused: paused.length }
 }
 
 function toRow(stream: StreamDefinition) {

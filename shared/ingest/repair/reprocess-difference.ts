@@ -7,7 +7,7 @@ import { ConfigError, ContractError, OutdatedError, PermanentError } from '../..
 import type { Platform } from '../../platform.ts'
 import type { Statement } from '../../postgres/database.ts'
 import { readKnownRejects } from '../../provenance/rejects.ts'
-import { type ListedIngest, readPartitionListing } from '../curate/partition-listing.ts'
+import { checkPagesRecorded, type ListedIngest, readPartitionListing } from '../curate/partition-listing.ts'
 import { type IngestRejects, parseAgain } from './reprocess-parse.ts'
 import type { ReprocessTarget } from './reprocess-target.ts'
 
@@ -43,11 +43,10 @@ select sha256, transform_version as "transformVersion"
   from curated.partition where dataset = $1::text and partition_key = $2::text`,
 }
 
-// Read before the list of pages: an ingest whose rows of pages are lost is missing there, and would be left out in silence.
 const COUNTING: Statement = {
   name: 'ingests_that_count_in_partition',
   text: `
-select i.source_ingest_id as "sourceIngestId", i.state, i.pages,
+select i.source_ingest_id as "sourceIngestId", i.state,
        array(select l.partition_key from curated.partition_ingest l
               where l.dataset = $1::text and l.source_ingest_id = i.source_ingest_id) as keys
   from provenance.source_ingest i
@@ -60,7 +59,6 @@ select i.source_ingest_id as "sourceIngestId", i.state, i.pages,
 type Counting = {
   readonly sourceIngestId: string
   readonly state: string
-  readonly pages: number | null
   readonly keys: readonly string[]
 }
 
@@ -149,7 +147,7 @@ async function readBatches(
   counting: readonly Counting[],
 ) {
   const { db, raw } = platform
-  checkPages(ingests, counting)
+  for (const ingest of ingests) checkPagesRecorded(ingest)
   const known = await readKnownRejects(
     db,
     ingests.map(({ sourceIngestId }) => sourceIngestId),
@@ -170,14 +168,4 @@ async function readBatches(
     }
   }
   return { batches, rejects, strays }
-}
-
-function checkPages(ingests: readonly ListedIngest[], counting: readonly Counting[]): void {
-  for (const { sourceIngestId, pages } of counting) {
-    const found = ingests.find((ingest) => ingest.sourceIngestId === sourceIngestId)?.pages.length ?? 0
-    if (pages === null || found === pages) continue
-    throw new PermanentError(
-      `ingest ${sourceIngestId}: expected the rows of ${pages} raw pages, got ${found}; tributary fsck --repair`,
-    )
-  }
 }

@@ -1,7 +1,7 @@
 import { recordAudit } from '../../ops/audit.ts'
-import type { Database, Queryable } from '../../postgres/database.ts'
+import type { Database } from '../../postgres/database.ts'
 import type { StreamDefinition } from '../plan/stream-file.ts'
-import { applyStreams } from '../plan/streams.ts'
+import { applyStreamsIn } from '../plan/streams.ts'
 
 export type ApplyRequest = {
   readonly streams: readonly StreamDefinition[]
@@ -14,17 +14,12 @@ export type ApplyRequest = {
 export async function applyStreamsByPerson(
   db: Database,
   { streams, path, actor }: ApplyRequest,
-): ReturnType<typeof applyStreams> {
+): ReturnType<typeof applyStreamsIn> {
   return db.transaction(async (tx) => {
-    const applied = await applyStreams(within(tx), streams)
+    const applied = await applyStreamsIn(tx, streams)
     if (applied.written > 0 || applied.paused > 0) {
       await recordAudit(tx, { actor, action: 'apply_streams', subject: path, after: applied })
     }
     return applied
   })
-}
-
-/** A transaction under way in place of the database that would open one. */
-function within(tx: Queryable): Database {
-  return { query: tx.query, transaction: (work) => work(tx), close: async () => undefined }
 }

@@ -1,12 +1,10 @@
-import type { Platform } from '../../platform.ts'
+import { CONNECTIONS_MAX, type Platform } from '../../platform.ts'
 import type { Database, Queryable, Statement } from '../../postgres/database.ts'
 import { readMigrations } from '../../postgres/migrate.ts'
 import { type Check, type Finding, fail, look, ok, warn } from './check.ts'
 
 const VERSION_MIN = 14
 const VERSION_MAX = 18
-/** As the platform opens them. */
-const CONNECTIONS_PER_PROCESS = 2
 /** A function app of the default size, and a job. */
 const PROCESSES_EXPECTED = 21
 
@@ -89,7 +87,7 @@ export async function checkPostgres({ db, settings }: Platform): Promise<readonl
     await look(
       {
         name: 'postgres: connections',
-        expected: `room for ${PROCESSES_EXPECTED} processes of ${CONNECTIONS_PER_PROCESS} connections`,
+        expected: `room for ${PROCESSES_EXPECTED} processes of ${CONNECTIONS_MAX} connections`,
         todo: 'raise max_connections (a larger server), or the limit of the role or database, or start fewer instances',
       },
       secrets,
@@ -143,7 +141,7 @@ async function rolledBack(db: Database, work: (tx: Queryable) => Promise<unknown
 async function connectionFinding(db: Queryable): Promise<Finding> {
   const [row] = await db.query<{ allowed: number }>(CONNECTIONS)
   const allowed = row?.allowed ?? 0
-  const processes = Math.floor(allowed / CONNECTIONS_PER_PROCESS)
+  const processes = Math.floor(allowed / CONNECTIONS_MAX)
   const got = `${allowed} connections, for ${processes} processes`
   return processes >= PROCESSES_EXPECTED ? ok(got) : processes >= 1 ? warn(got) : fail(got)
 }
