@@ -1,9 +1,9 @@
 import { withoutHook } from '../../shared/io-hook.ts'
-import { KINDS } from '../../shared/metadata/kinds.ts'
+import { KINDS } from '../../shared/metadata/model/kinds.ts'
+import type { MetadataEnvironment } from '../../shared/metadata/model/record.ts'
 import { openMetadataDatabase } from '../../shared/metadata/postgres/metadata-database.ts'
 import { createNameBook } from '../../shared/metadata/postgres/names.ts'
 import { openPostgresRepository } from '../../shared/metadata/postgres/repository.ts'
-import type { MetadataEnvironment } from '../../shared/metadata/record.ts'
 import { type Database, openDatabase } from '../../shared/postgres/database.ts'
 import { describeRepository } from './metadata-repository.ts'
 

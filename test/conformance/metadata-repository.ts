@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { schemaFingerprint } from '../../shared/metadata/kinds/schema-snapshot.ts'
-import type { NewMetadataRecord } from '../../shared/metadata/record.ts'
-import type { MetadataRepository, PageRequest, RecordFilter, RecordPage } from '../../shared/metadata/repository.ts'
+import { schemaFingerprint } from '../../shared/metadata/model/kinds/schema-snapshot.ts'
+import type { NewMetadataRecord } from '../../shared/metadata/model/record.ts'
+import type {
+  MetadataRepository,
+  PageRequest,
+  RecordFilter,
+  RecordPage,
+} from '../../shared/metadata/model/repository.ts'
 import { COUNTS, counted, TARGET, volume } from '../metadata/fact.ts'
 import { type TestEnvironment, useTestEnvironment } from '../support/environment.ts'
 

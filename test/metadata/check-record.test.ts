@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseInstant } from '../../shared/instant.ts'
-import { checkRecord, checkRecordText } from '../../shared/metadata/check.ts'
-import { KINDS } from '../../shared/metadata/kinds.ts'
+import { checkRecord, checkRecordText } from '../../shared/metadata/model/check.ts'
+import { KINDS } from '../../shared/metadata/model/kinds.ts'
 import { COUNTS, TARGET, volume } from './fact.ts'
 
 const options = {

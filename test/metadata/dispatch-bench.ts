@@ -1,16 +1,16 @@
 import { afterAll, beforeAll } from 'vitest'
 import { type IoHook, withoutHook } from '../../shared/io-hook.ts'
 import { createLog, type LogFields } from '../../shared/log/log.ts'
+import { KINDS } from '../../shared/metadata/model/kinds.ts'
+import type { MetadataEnvironment } from '../../shared/metadata/model/record.ts'
 import {
   type Dispatched,
   type DispatchLimits,
   type DispatchSource,
   dispatchAll,
-} from '../../shared/metadata/dispatch.ts'
-import { dispatchHere } from '../../shared/metadata/dispatch-here.ts'
-import { KINDS } from '../../shared/metadata/kinds.ts'
+} from '../../shared/metadata/outbox/dispatch.ts'
+import { dispatchHere } from '../../shared/metadata/outbox/dispatch-here.ts'
 import { createNameBook } from '../../shared/metadata/postgres/names.ts'
-import type { MetadataEnvironment } from '../../shared/metadata/record.ts'
 import { type Database, openDatabase } from '../../shared/postgres/database.ts'
 import { sha256Hex } from '../../shared/sha256.ts'
 import { useTestEnvironment } from '../support/environment.ts'

@@ -1,4 +1,4 @@
-import type { NewMetadataRecord } from '../../shared/metadata/record.ts'
+import type { NewMetadataRecord } from '../../shared/metadata/model/record.ts'
 
 export const TARGET = { sourceId: 'alpaca', schema: 'bars', table: 'TSLA/1d' }
 

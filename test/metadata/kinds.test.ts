@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { FACETS_MAX } from '../../shared/metadata/kind.ts'
-import { schemaFingerprint } from '../../shared/metadata/kinds/schema-snapshot.ts'
-import { KINDS, payloadSchema } from '../../shared/metadata/kinds.ts'
+import { FACETS_MAX } from '../../shared/metadata/model/kind.ts'
+import { schemaFingerprint } from '../../shared/metadata/model/kinds/schema-snapshot.ts'
+import { KINDS, payloadSchema } from '../../shared/metadata/model/kinds.ts'
 import { counted } from './fact.ts'
 
 const FOLDER = new URL('./payload-schemas/', import.meta.url)

@@ -1,5 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { listMetadataRejects, replayMetadataRejects, waiveMetadataRejects } from '../../shared/metadata/rejects.ts'
+import {
+  listMetadataRejects,
+  replayMetadataRejects,
+  waiveMetadataRejects,
+} from '../../shared/metadata/outbox/rejects.ts'
 import { useDispatch } from './dispatch-bench.ts'
 import { counted, volume } from './fact.ts'
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { NewMetadataRecord } from '../../shared/metadata/model/record.ts'
+import type { StoreResult } from '../../shared/metadata/model/repository.ts'
 import { createNameBook } from '../../shared/metadata/postgres/names.ts'
 import { openPostgresRepository } from '../../shared/metadata/postgres/repository.ts'
-import type { NewMetadataRecord } from '../../shared/metadata/record.ts'
-import type { StoreResult } from '../../shared/metadata/repository.ts'
 import { OURS, useDispatch } from '../metadata/dispatch-bench.ts'
 import { counted, TARGET, volume } from '../metadata/fact.ts'
 

@@ -1,4 +1,4 @@
-import type { NormalFilter } from '../record-filter.ts'
+import type { NormalFilter } from '../model/record-filter.ts'
 import { TENANT_NO, targetNo } from './read-statements.ts'
 
 export type QueryConditions = {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { problem, type RecordProblem } from '../problem.ts'
+import { problem, type RecordProblem } from '../model/problem.ts'
 
 // Data exception, integrity violation, program limit: it is about what was to be stored, and comes again.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html

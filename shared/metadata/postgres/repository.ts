@@ -1,19 +1,19 @@
 import { z } from 'zod'
 import { type Instant, MICROS_PER_MS, parseInstant } from '../../instant.ts'
 import { sha256Hex } from '../../sha256.ts'
-import { checkRecord } from '../check.ts'
-import { pageLimit, readCursor, writeCursor } from '../cursor.ts'
-import type { CheckedRecord } from '../identity.ts'
-import { instantText } from '../instant-text.ts'
-import type { MetadataEnvironment } from '../record.ts'
-import { normalFilter, normalSeries } from '../record-filter.ts'
+import { checkRecord } from '../model/check.ts'
+import { pageLimit, readCursor, writeCursor } from '../model/cursor.ts'
+import type { CheckedRecord } from '../model/identity.ts'
+import { instantText } from '../model/instant-text.ts'
+import type { MetadataEnvironment } from '../model/record.ts'
+import { normalFilter, normalSeries } from '../model/record-filter.ts'
 import {
   type MetadataRepository,
   type PageRequest,
   QueryError,
   type RecordPage,
   type StoreResult,
-} from '../repository.ts'
+} from '../model/repository.ts'
 import { queryConditions } from './query-conditions.ts'
 import { HISTORY, LATEST, queryStatement } from './read-statements.ts'
 import { type PostgresStore, storeMany } from './store-many.ts'

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Instant } from '../../instant.ts'
-import { instantText } from '../instant-text.ts'
-import { jsonObject, type MetadataLinks, type MetadataRecord } from '../record.ts'
+import { instantText } from '../model/instant-text.ts'
+import { jsonObject, type MetadataLinks, type MetadataRecord } from '../model/record.ts'
 
 /** As the statements that read records give it. */
 export type StoredRow = {

@@ -1,5 +1,5 @@
-import { ingestionRuntime } from '../kinds/ingestion-runtime.ts'
-import { ingestionVolume } from '../kinds/ingestion-volume.ts'
+import { ingestionRuntime } from '../model/kinds/ingestion-runtime.ts'
+import { ingestionVolume } from '../model/kinds/ingestion-volume.ts'
 
 export const INGESTION_PRODUCER = 'ingestion.v1'
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { canonicalJson } from '../../json.ts'
+import { canonicalJson } from '../../../json.ts'
 import { defineKind, FOR_EVER } from '../kind.ts'
 import { longText, openEnum, sha256, text } from './payload-fields.ts'
 

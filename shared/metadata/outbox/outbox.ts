@@ -1,9 +1,9 @@
-import { canonicalJson } from '../json.ts'
-import type { Log } from '../log/log.ts'
-import type { Queryable, Statement } from '../postgres/database.ts'
-import { type CheckOptions, checkRecord } from './check.ts'
-import type { RecordProblem } from './problem.ts'
-import type { NewMetadataRecord } from './record.ts'
+import { canonicalJson } from '../../json.ts'
+import type { Log } from '../../log/log.ts'
+import type { Queryable, Statement } from '../../postgres/database.ts'
+import { type CheckOptions, checkRecord } from '../model/check.ts'
+import type { RecordProblem } from '../model/problem.ts'
+import type { NewMetadataRecord } from '../model/record.ts'
 import { keepRejects, type MetadataReject } from './rejects.ts'
 
 /** Records ready for a transaction of their producer, and those that it must not fail of. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { canonicalJson } from '../json.ts'
+import { canonicalJson } from '../../json.ts'
 import type { JsonObject } from './json-input.ts'
 import type { NormalRecord } from './record.ts'
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { parseInstant } from '../instant.ts'
-import { type JsonValue, sample } from '../json.ts'
+import { parseInstant } from '../../instant.ts'
+import { type JsonValue, sample } from '../../json.ts'
 import { instantText } from './instant-text.ts'
 import { readJson } from './json-input.ts'
 import type { MetadataKinds } from './kinds.ts'

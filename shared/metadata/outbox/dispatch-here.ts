@@ -1,4 +1,8 @@
-import type { Queryable } from '../postgres/database.ts'
+import type { Queryable } from '../../postgres/database.ts'
+import { resultsOf, waves } from '../model/waves.ts'
+import type { NameBook } from '../postgres/names.ts'
+import { halving, refusalOf } from '../postgres/refusal.ts'
+import { storeBatch } from '../postgres/store-batch.ts'
 import {
   addDispatched,
   type CheckedRow,
@@ -10,10 +14,6 @@ import {
   NOTHING_DISPATCHED,
 } from './dispatch.ts'
 import { claimOutbox, claimTheseOfOutbox, type OutboxRow } from './outbox-claim.ts'
-import type { NameBook } from './postgres/names.ts'
-import { halving, refusalOf } from './postgres/refusal.ts'
-import { storeBatch } from './postgres/store-batch.ts'
-import { resultsOf, waves } from './waves.ts'
 
 /**
  * Moves the outbox into the records of the same database: rows are taken, stored, told apart and deleted in ONE

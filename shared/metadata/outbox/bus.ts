@@ -1,6 +1,6 @@
-import type { Queues } from '../azure/queues.ts'
-import { toError } from '../errors.ts'
-import type { Log } from '../log/log.ts'
+import type { Queues } from '../../azure/queues.ts'
+import { toError } from '../../errors.ts'
+import type { Log } from '../../log/log.ts'
 
 export const METADATA_QUEUE = 'metadata'
 

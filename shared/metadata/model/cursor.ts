@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { canonicalJson, type JsonValue, sample } from '../json.ts'
-import { sha256Hex } from '../sha256.ts'
+import { canonicalJson, type JsonValue, sample } from '../../json.ts'
+import { sha256Hex } from '../../sha256.ts'
 import { PAGE_LIMIT, PAGE_LIMIT_MAX, QueryError } from './repository.ts'
 
 /**

@@ -1,4 +1,4 @@
-import type { JsonValue } from '../json.ts'
+import type { JsonValue } from '../../json.ts'
 import { type FieldError, pointerOf } from './problem.ts'
 
 export type JsonObject = { readonly [key: string]: JsonValue }

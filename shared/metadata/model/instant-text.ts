@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { formatInstant, type Instant, parseInstant } from '../instant.ts'
+import { formatInstant, type Instant, parseInstant } from '../../instant.ts'
 
 const CHARS_MAX = 40
 const EXPECTED = 'expected an RFC 3339 instant'

@@ -1,5 +1,5 @@
-import type { Instant } from '../instant.ts'
-import type { JsonValue } from '../json.ts'
+import type { Instant } from '../../instant.ts'
+import type { JsonValue } from '../../json.ts'
 import { instantText } from './instant-text.ts'
 import { DEPTH_MAX, type JsonObject } from './json-input.ts'
 import type { MetadataKind } from './kind.ts'

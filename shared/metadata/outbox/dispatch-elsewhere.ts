@@ -1,3 +1,4 @@
+import type { MetadataRepository } from '../model/repository.ts'
 import {
   addDispatched,
   type CheckedRow,
@@ -9,7 +10,6 @@ import {
   NOTHING_DISPATCHED,
 } from './dispatch.ts'
 import { leaseOutbox } from './outbox-claim.ts'
-import type { MetadataRepository } from './repository.ts'
 
 /** Longer than a batch takes elsewhere; after it a row comes again, which the store tells from a new one. */
 const LEASE_S = 300

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { Instant } from '../instant.ts'
+import type { Instant } from '../../instant.ts'
 import { type CheckedRecord, recordContent, recordKey } from './identity.ts'
 import { instantText } from './instant-text.ts'
 import { type JsonInput, type JsonObject, RECORD_BYTES_MAX, readJson, readJsonText } from './json-input.ts'

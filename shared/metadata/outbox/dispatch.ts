@@ -1,13 +1,13 @@
-import type { Log } from '../log/log.ts'
-import type { Database, Queryable } from '../postgres/database.ts'
-import { checkRecordText } from './check.ts'
-import type { CheckedRecord } from './identity.ts'
-import type { MetadataKinds } from './kinds.ts'
+import type { Log } from '../../log/log.ts'
+import type { Database, Queryable } from '../../postgres/database.ts'
+import { checkRecordText } from '../model/check.ts'
+import type { CheckedRecord } from '../model/identity.ts'
+import type { MetadataKinds } from '../model/kinds.ts'
+import type { RecordProblem } from '../model/problem.ts'
+import type { MetadataEnvironment } from '../model/record.ts'
+import type { StoreResult } from '../model/repository.ts'
 import { deleteFromOutbox, type OutboxRow, postponeInOutbox } from './outbox-claim.ts'
-import type { RecordProblem } from './problem.ts'
-import type { MetadataEnvironment } from './record.ts'
 import { keepRejects, type MetadataReject } from './rejects.ts'
-import type { StoreResult } from './repository.ts'
 
 /** What a dispatcher needs besides the place where it stores. */
 export type DispatchSource = {

@@ -1,8 +1,8 @@
-import type { Instant } from '../instant.ts'
-import { storableJson } from '../json.ts'
-import { recordAudit } from '../ops/audit.ts'
-import type { Database, Queryable, Statement } from '../postgres/database.ts'
-import type { RecordProblem } from './problem.ts'
+import type { Instant } from '../../instant.ts'
+import { storableJson } from '../../json.ts'
+import { recordAudit } from '../../ops/audit.ts'
+import type { Database, Queryable, Statement } from '../../postgres/database.ts'
+import type { RecordProblem } from '../model/problem.ts'
 
 /** A record that was not stored and will not be by itself. */
 export type MetadataReject = {

@@ -1,5 +1,5 @@
-import type { Instant } from '../instant.ts'
-import type { Queryable, Statement } from '../postgres/database.ts'
+import type { Instant } from '../../instant.ts'
+import type { Queryable, Statement } from '../../postgres/database.ts'
 
 /** One row of the outbox. */
 export type OutboxRow = {

@@ -1,7 +1,7 @@
-import { toError } from '../errors.ts'
-import type { Log } from '../log/log.ts'
-import type { MetadataContext, MetadataTarget, NewMetadataRecord } from './record.ts'
-import type { MetadataRepository, StoreResult } from './repository.ts'
+import { toError } from '../../errors.ts'
+import type { Log } from '../../log/log.ts'
+import type { MetadataContext, MetadataTarget, NewMetadataRecord } from '../model/record.ts'
+import type { MetadataRepository, StoreResult } from '../model/repository.ts'
 
 /** What a producer is asked about, and in what connection. */
 export type MetadataRequest = { readonly target: MetadataTarget; readonly context: MetadataContext }
