@@ -60,6 +60,42 @@ export type RecordFilter = {
   readonly extras?: Readonly<Record<string, string | number | boolean>> | undefined
 }
 
+/** One kind over time. Buckets are days or months in UTC, of the start of each window; half-open, `YYYY-MM-DD`. */
+export type AggregateQuery = {
+  readonly kind: string
+  readonly grain: 'day' | 'month'
+  readonly from: string
+  readonly to: string
+  readonly target?: Series['target'] | undefined
+  readonly scope?: string | undefined
+  /** A number of the payload that the kind rolls up; absent: all of them and '', the facts themselves. */
+  readonly metric?: string | undefined
+}
+
+/** Highest revisions only. Windows longer than a bucket are in none. */
+export type AggregateCell = {
+  readonly target: Series['target']
+  readonly kind: string
+  readonly scope: string
+  /** '': the facts themselves, which have a count and outcomes and no numbers. */
+  readonly metric: string
+  readonly grain: 'day' | 'month'
+  readonly bucket: string
+  /** Facts that have the number. */
+  readonly count: number
+  readonly total: number | null
+  readonly min: number | null
+  readonly max: number | null
+  /** Facts by outcome, of kinds that have outcomes. */
+  readonly outcomes: Readonly<Record<string, number>>
+}
+
+export type AggregatePage = {
+  /** By bucket, target, scope, metric. */
+  readonly cells: readonly AggregateCell[]
+  readonly next: string | null
+}
+
 export const PAGE_LIMIT = 50
 export const PAGE_LIMIT_MAX = 500
 
@@ -77,6 +113,8 @@ export type MetadataRepository = {
   readonly latest: (series: Series) => Promise<LatestRecord | null>
   readonly history: (series: Series, page?: PageRequest) => Promise<RecordPage>
   readonly query: (filter: RecordFilter, page?: PageRequest) => Promise<RecordPage>
+  /** May be behind by what was stored in the last moments. */
+  readonly aggregate: (query: AggregateQuery, page?: PageRequest) => Promise<AggregatePage>
 }
 
 /** What was asked can not be answered, by nobody. */
