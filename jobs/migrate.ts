@@ -4,7 +4,7 @@ import { type DatabaseTarget, parseDatabaseTarget } from '../shared/config/datab
 import type { Environment } from '../shared/config/environment.ts'
 import { ConfigError, toError } from '../shared/errors.ts'
 import { createLog, type Log } from '../shared/log/log.ts'
-import { databaseConnection } from '../shared/platform.ts'
+import { databaseConnection } from '../shared/postgres/connection.ts'
 import { connectionOptions, type DatabaseSettings } from '../shared/postgres/database.ts'
 import { migrate } from '../shared/postgres/migrate.ts'
 import { EXIT, type ExitCode } from './cli/exit-codes.ts'

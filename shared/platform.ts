@@ -1,15 +1,14 @@
 import { hostname } from 'node:os'
 import { type BlobContainer, openContainer } from './azure/blobs.ts'
 import { createQueues, type Queues } from './azure/queues.ts'
-import { azureCredential } from './azure/storage-account.ts'
-import type { DatabaseTarget } from './config/database-target.ts'
 import type { Environment } from './config/environment.ts'
 import { parseSettings, type Settings, type SourceSettings, sourceSettings } from './config/settings.ts'
 import { createHttpClient } from './http/client.ts'
 import type { HttpClient } from './http/exchange.ts'
 import { type IoHook, withoutHook } from './io-hook.ts'
 import { createLog, type Log, type LogSink } from './log/log.ts'
-import { type Database, type DatabaseSettings, openDatabase } from './postgres/database.ts'
+import { databaseConnection } from './postgres/connection.ts'
+import { type Database, openDatabase } from './postgres/database.ts'
 import type { ProviderSource, Source } from './sources/contract.ts'
 import { createRateBudgets, type RateBudgets } from './sources/rate-budget.ts'
 import { SOURCES } from './sources/registry.ts'
@@ -46,7 +45,6 @@ export type PlatformOptions = {
 export const CONNECTIONS_MAX = 2
 const REQUEST_TIMEOUT_MS = 60_000
 const HTTP_TRIES_MAX = 3
-const ENTRA_SCOPE = 'https://ossrdbms-aad.database.windows.net/.default'
 
 /** Throws ConfigError with every problem of the settings. */
 export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES }: PlatformOptions): Platform {
@@ -77,19 +75,6 @@ export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES 
     instance,
     worker: `${instance}/${process.pid}`,
     close: () => db.close(),
-  }
-}
-
-/** With Entra every new connection asks for a token: the credential caches it until shortly before it expires. */
-export function databaseConnection(target: DatabaseTarget): DatabaseSettings['connection'] {
-  if (target.kind === 'url') return target
-  const { clientId, ...rest } = target
-  return {
-    ...rest,
-    async password() {
-      const token = await (await azureCredential(clientId)).getToken(ENTRA_SCOPE)
-      return token?.token ?? ''
-    },
   }
 }
 

@@ -4,12 +4,14 @@ import { ConfigError } from '../errors.ts'
 import { LOG_LEVELS, type LogLevel } from '../log/log.ts'
 import { type DatabaseTarget, parseDatabaseTarget } from './database-target.ts'
 import type { Environment } from './environment.ts'
+import { type MetadataSettings, parseMetadataSettings } from './metadata-settings.ts'
 import { parseStorageAccount } from './storage-setting.ts'
 
 export type Settings = {
   readonly hostStorage: StorageAccount
   readonly lakeStorage: StorageAccount
   readonly database: DatabaseTarget
+  readonly metadata: MetadataSettings
   readonly streamsFile: string
   readonly leaseSeconds: number
   /** A transient failure becomes a quarantine after this many attempts over this long; both must be reached. */
@@ -54,6 +56,7 @@ export function parseSettings(env: Environment): Settings {
     report('AzureWebJobsStorage__queueServiceUri: expected a service address beside __blobServiceUri, got none')
   }
   const database = parseDatabaseTarget(env, report)
+  const metadata = parseMetadataSettings(env, report)
   const settings = {
     // The Functions host names the app's folder; elsewhere it is the working directory.
     streamsFile: resolve(env.AzureWebJobsScriptRoot || '.', env.TRIBUTARY_STREAMS || 'streams.json'),
@@ -69,8 +72,8 @@ export function parseSettings(env: Environment): Settings {
     alertWebhookUrl: url(env, 'TRIBUTARY_ALERT_WEBHOOK_URL', report),
     secrets: secretsOf(env),
   }
-  if (problems.length > 0 || !hostStorage || !lakeStorage || !database) throw new ConfigError(problems)
-  return { ...settings, hostStorage, lakeStorage, database }
+  if (problems.length > 0 || !hostStorage || !lakeStorage || !database || !metadata) throw new ConfigError(problems)
+  return { ...settings, hostStorage, lakeStorage, database, metadata }
 }
 
 /** A source's own settings are named after it: `<SOURCE>_BASE_URL` and its credentials. */

@@ -1,3 +1,4 @@
+import { ENDED_INGEST, TELL_INGESTION } from '../metadata/producers/ingestion.ts'
 import { withPipelineRun } from '../ops/pipeline-run.ts'
 import { reconcileAlerts } from '../ops/standing-alerts.ts'
 import { tellAlerts } from '../ops/tell-alerts.ts'
@@ -17,18 +18,22 @@ const HINTS_MAX = 1_000
 const TAKE_OVER: Statement = {
   name: 'take_over_expired',
   text: `
-update provenance.source_ingest i
-   set state = case when e.exhausted then ${nextState('i', 'quarantine')} else ${nextState('i', 'retry')} end,
-       finished_at = case when e.exhausted then now() end,
-       claimed_by = null, lease_expires_at = null, queued_at = null, error_class = 'LeaseExpired',
-       error_summary = 'worker ' || i.claimed_by || ' did not renew its lease in epoch ' || i.epoch
-  from (select source_ingest_id, attempts >= $1::int and attempting_since <= now() - make_interval(secs => $2::int) as exhausted
-          from provenance.source_ingest
-         where state in ('landing', 'curating') and lease_expires_at < now()
-           and ($3::uuid is null or backfill_id = $3::uuid)
-           for update skip locked) e
- where i.source_ingest_id = e.source_ingest_id
-returning i.source_ingest_id as "sourceIngestId", i.state, i.epoch`,
+with done as (
+  update provenance.source_ingest i
+     set state = case when e.exhausted then ${nextState('i', 'quarantine')} else ${nextState('i', 'retry')} end,
+         finished_at = case when e.exhausted then now() end,
+         claimed_by = null, lease_expires_at = null, queued_at = null, error_class = 'LeaseExpired',
+         error_summary = 'worker ' || i.claimed_by || ' did not renew its lease in epoch ' || i.epoch
+    from (select source_ingest_id, attempts >= $1::int and attempting_since <= now() - make_interval(secs => $2::int) as exhausted
+            from provenance.source_ingest
+           where state in ('landing', 'curating') and lease_expires_at < now()
+             and ($3::uuid is null or backfill_id = $3::uuid)
+             for update skip locked) e
+   where i.source_ingest_id = e.source_ingest_id
+  returning ${ENDED_INGEST}
+), told as (${TELL_INGESTION}
+)
+select source_ingest_id as "sourceIngestId", state, epoch from done`,
 }
 
 // A backfill's windows are claimed by its workers, or have hints of their own; once landed they are curated like all

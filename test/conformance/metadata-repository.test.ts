@@ -1,4 +1,5 @@
 import { withoutHook } from '../../shared/io-hook.ts'
+import { fixedKinds } from '../../shared/metadata/model/kind-book.ts'
 import { KINDS } from '../../shared/metadata/model/kinds.ts'
 import type { MetadataEnvironment } from '../../shared/metadata/model/record.ts'
 import { openMetadataDatabase } from '../../shared/metadata/postgres/metadata-database.ts'
@@ -14,7 +15,7 @@ const open = (url: string) =>
   openDatabase({ connection: { kind: 'url', url }, connectionsMax: 2, applicationName: 'test' }, withoutHook)
 
 function repositories(db: Database) {
-  const store = { db, names: createNameBook(), kinds: KINDS }
+  const store = { db, names: createNameBook(), kinds: fixedKinds(KINDS) }
   return {
     ours: openPostgresRepository({ store, environment: ours }),
     theirs: openPostgresRepository({ store, environment: theirs }),
@@ -33,7 +34,7 @@ describeRepository({
   name: 'in the database that METADATA_DATABASE_URL names',
   async open({ databaseUrl, newDatabase }) {
     const own = open(databaseUrl)
-    const metadata = openMetadataDatabase({ METADATA_DATABASE_URL: await newDatabase() }, own)
+    const metadata = openMetadataDatabase({ kind: 'url', url: await newDatabase() }, own)
     await own.close()
     return { ...repositories(metadata.db), close: metadata.close }
   },

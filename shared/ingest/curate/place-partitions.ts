@@ -16,10 +16,10 @@ export function partitionRows(parameter: string): string {
 export const PLACE_PARTITIONS = `
   insert into curated.partition as p (dataset, partition_key, stream_id, path, blob_version, etag, sha256,
          content_sha256, rows, bytes, min_ts, max_ts, transform_version, contract_version, source_ingest_id)
-  select dataset, partition_key, d.stream_id, path, blob_version, etag, sha256, content_sha256, rows, bytes, min_ts,
-         max_ts, transform_version, contract_version, d.source_ingest_id
-    from done d, partition
-   order by dataset, partition_key
+  select w.dataset, w.partition_key, d.stream_id, w.path, w.blob_version, w.etag, w.sha256, w.content_sha256, w.rows,
+         w.bytes, w.min_ts, w.max_ts, w.transform_version, w.contract_version, d.source_ingest_id
+    from done d, partition w
+   order by w.dataset, w.partition_key
   on conflict (dataset, partition_key) do update
      set blob_version = excluded.blob_version, etag = excluded.etag, sha256 = excluded.sha256,
          content_sha256 = excluded.content_sha256, rows = excluded.rows, bytes = excluded.bytes,

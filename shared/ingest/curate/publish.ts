@@ -1,5 +1,6 @@
 import { LeaseLostError, PermanentError } from '../../errors.ts'
 import { storableJson } from '../../json.ts'
+import { ENDED_INGEST, TELL_INGESTION } from '../../metadata/producers/ingestion.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'
 import type { CurateClaim } from '../state/claim.ts'
 import { nextState } from '../state/state-machine.ts'
@@ -8,8 +9,8 @@ import type { WrittenPartition } from './partition-target.ts'
 import { formatPartitions, PLACE_PARTITIONS, partitionRows } from './place-partitions.ts'
 
 /**
- * `curating → published`, in one statement and under the stream's lock: rejects, counts, coverage and the partitions in
- * key order. It does nothing at all unless the records that raw holds are exactly the sum of what became of them (I6).
+ * `curating → published`, in one statement and under the stream's lock: rejects, counts, coverage, the partitions in key
+ * order, and what is told of it. It does nothing at all unless the records that raw holds are exactly the sum of what became of them (I6).
  * The outcomes come from `partition_ingest`, where they stand since before the first PUT, so a retry repeats them.
  */
 const PUBLISH: Statement = {
@@ -36,7 +37,7 @@ with locked as materialized (
    where i.source_ingest_id = $1::uuid and i.epoch = $2::int and i.stream_id = l.stream_id
      and ${nextState('i', 'publish')} is not null
      and i.records = c.inserted + c.updated + c.unchanged + c.superseded + $4::bigint + $5::bigint
-  returning i.source_ingest_id, i.stream_id, i.lo, i.hi
+  returning ${ENDED_INGEST}
 ), covered as (
   update ingest.stream s
      set published = s.published + tstzmultirange(tstzrange(d.lo, d.hi)), updated_at = now()
@@ -48,6 +49,7 @@ with locked as materialized (
     from done d, jsonb_to_recordset($6::jsonb) as r (page_no int, ordinal int, code text, detail text, record jsonb)
   on conflict do nothing
 ), placed as (${PLACE_PARTITIONS}
+), told as (${TELL_INGESTION}
 )
 select (select count(*) from done) as published, i.state, i.epoch, i.records,
        c.inserted + c.updated + c.unchanged + c.superseded + $4::bigint + $5::bigint as accounted

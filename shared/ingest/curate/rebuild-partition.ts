@@ -5,6 +5,7 @@ import type { Dataset } from '../../datasets/contract.ts'
 import { LeaseLostError, PermanentError } from '../../errors.ts'
 import { instantOfDate, parseDate } from '../../instant.ts'
 import { sample } from '../../json.ts'
+import { ENDED_INGEST, TELL_INGESTION } from '../../metadata/producers/ingestion.ts'
 import type { Platform } from '../../platform.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'
 import { bindClaim } from '../state/bind-claim.ts'
@@ -123,8 +124,9 @@ with locked as materialized (
     from locked l
    where i.source_ingest_id = $1::uuid and i.epoch = $2::int and i.stream_id = l.stream_id
      and i.lane = 'reprocess' and ${nextState('i', 'publish')} is not null
-  returning i.source_ingest_id, i.stream_id
+  returning ${ENDED_INGEST}
 ), placed as (${PLACE_PARTITIONS}
+), told as (${TELL_INGESTION}
 )
 select 1 from done`,
 }

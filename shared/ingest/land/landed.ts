@@ -1,4 +1,5 @@
 import { LeaseLostError, PermanentError } from '../../errors.ts'
+import { ENDED_INGEST, TELL_INGESTION } from '../../metadata/producers/ingestion.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'
 import type { Claim } from '../state/claim.ts'
 import { nextState } from '../state/state-machine.ts'
@@ -45,7 +46,7 @@ with locked as materialized (
     from locked, chain, lateral (select case when chain.empty then 0 end as zero) z
    where i.source_ingest_id = $1::uuid and i.epoch = $2::int and i.stream_id = locked.stream_id
      and ${nextState('i', 'land')} is not null and chain.complete
-  returning i.source_ingest_id, i.stream_id, i.state, i.lo, i.hi, i.pages, i.records
+  returning ${ENDED_INGEST}
 ), covered as (
   update ingest.stream s
      set fetched = s.fetched + tstzmultirange(tstzrange(d.lo, d.hi)),
@@ -53,6 +54,7 @@ with locked as materialized (
          updated_at = now()
     from done d
    where s.stream_id = d.stream_id and d.lo is not null
+), told as (${TELL_INGESTION}
 )
 select done.state, chain.pages, chain.complete,
        exists (select from provenance.source_ingest i

@@ -11,6 +11,7 @@ import {
   ThrottledError,
   toError,
 } from '../../errors.ts'
+import { ENDED_INGEST, TELL_INGESTION } from '../../metadata/producers/ingestion.ts'
 import type { Platform } from '../../platform.ts'
 import type { Statement } from '../../postgres/database.ts'
 import { FileGoneError } from '../land/land-file.ts'
@@ -29,16 +30,20 @@ const RETRY_S_BASE = 5
 const RETRY: Statement = {
   name: 'retry_ingest',
   text: `
-update provenance.source_ingest i
-   set state = case when e.exhausted then ${nextState('i', 'quarantine')} else ${nextState('i', 'retry')} end,
-       finished_at = case when e.exhausted then now() end,
-       next_attempt_at = case when not e.exhausted then
-         now() + make_interval(secs => random() * least(${RETRY_S_MAX}, ${RETRY_S_BASE} * power(2, least(i.attempts, 20)))) end,
-       claimed_by = null, lease_expires_at = null, queued_at = null, error_class = $3::text, error_summary = $4::text
-  from (select attempts >= $5::int and attempting_since <= now() - make_interval(secs => $6::int) as exhausted
-          from provenance.source_ingest where source_ingest_id = $1::uuid) e
- where i.source_ingest_id = $1::uuid and i.epoch = $2::int and ${nextState('i', 'retry')} is not null
-returning i.state`,
+with done as (
+  update provenance.source_ingest i
+     set state = case when e.exhausted then ${nextState('i', 'quarantine')} else ${nextState('i', 'retry')} end,
+         finished_at = case when e.exhausted then now() end,
+         next_attempt_at = case when not e.exhausted then
+           now() + make_interval(secs => random() * least(${RETRY_S_MAX}, ${RETRY_S_BASE} * power(2, least(i.attempts, 20)))) end,
+         claimed_by = null, lease_expires_at = null, queued_at = null, error_class = $3::text, error_summary = $4::text
+    from (select attempts >= $5::int and attempting_since <= now() - make_interval(secs => $6::int) as exhausted
+            from provenance.source_ingest where source_ingest_id = $1::uuid) e
+   where i.source_ingest_id = $1::uuid and i.epoch = $2::int and ${nextState('i', 'retry')} is not null
+  returning ${ENDED_INGEST}
+), told as (${TELL_INGESTION}
+)
+select state from done`,
 }
 
 // An attempt that does not count does not start the time after which a quarantine is due either.
@@ -57,12 +62,16 @@ returning i.state`,
 const end = (event: Event): Statement => ({
   name: `${event}_ingest`,
   text: `
-update provenance.source_ingest i
-   set state = ${nextState('i', event)}, finished_at = now(), next_attempt_at = null,
-       claimed_by = null, lease_expires_at = null, error_class = $3::text, error_summary = $4::text
- where i.source_ingest_id = $1::uuid and i.epoch = $2::int and i.state in ('landing', 'curating')
-   and ${nextState('i', event)} is not null
-returning i.state`,
+with done as (
+  update provenance.source_ingest i
+     set state = ${nextState('i', event)}, finished_at = now(), next_attempt_at = null,
+         claimed_by = null, lease_expires_at = null, error_class = $3::text, error_summary = $4::text
+   where i.source_ingest_id = $1::uuid and i.epoch = $2::int and i.state in ('landing', 'curating')
+     and ${nextState('i', event)} is not null
+  returning ${ENDED_INGEST}
+), told as (${TELL_INGESTION}
+)
+select state from done`,
 })
 const FAIL = end('fail')
 const QUARANTINE = end('quarantine')

@@ -1,8 +1,6 @@
-import { parseDatabaseTarget } from '../../config/database-target.ts'
-import type { Environment } from '../../config/environment.ts'
-import { ConfigError } from '../../errors.ts'
+import type { DatabaseTarget } from '../../config/database-target.ts'
 import { type IoHook, withoutHook } from '../../io-hook.ts'
-import { databaseConnection } from '../../platform.ts'
+import { databaseConnection } from '../../postgres/connection.ts'
 import { type Database, openDatabase } from '../../postgres/database.ts'
 
 const CONNECTIONS_MAX = 2
@@ -15,14 +13,13 @@ export type MetadataDatabase = {
   readonly close: () => Promise<void>
 }
 
-/** Where `METADATA_DATABASE_URL` says, else the producers' database. Throws ConfigError. */
-export function openMetadataDatabase(env: Environment, own: Database, hook: IoHook = withoutHook): MetadataDatabase {
-  const url = env.METADATA_DATABASE_URL
-  if (!url) return { db: own, elsewhere: false, close: async () => undefined }
-  const problems: string[] = []
-  const report = (problem: string) => void problems.push(problem.replace('DATABASE_URL', 'METADATA_DATABASE_URL'))
-  const target = parseDatabaseTarget({ DATABASE_URL: url }, report)
-  if (target === undefined) throw new ConfigError(problems)
+/** The database that was named for metadata, else the producers'. */
+export function openMetadataDatabase(
+  target: DatabaseTarget | null,
+  own: Database,
+  hook: IoHook = withoutHook,
+): MetadataDatabase {
+  if (target === null) return { db: own, elsewhere: false, close: async () => undefined }
   const db = openDatabase(
     {
       connection: databaseConnection(target),
