@@ -85,7 +85,16 @@ type Result = { readonly state: LakeState; readonly counts: unknown; readonly la
 
 function differencesOf(crashed: Result, clean: Result): readonly string[] {
   const differences: string[] = []
-  for (const part of ['partitions', 'fetched', 'published', 'records', 'outcomes', 'rejects', 'unfinished'] as const) {
+  for (const part of [
+    'partitions',
+    'fetched',
+    'published',
+    'records',
+    'outcomes',
+    'rejects',
+    'told',
+    'unfinished',
+  ] as const) {
     const [is, was] = [JSON.stringify(crashed.state[part]), JSON.stringify(clean.state[part])]
     if (is !== was) differences.push(`${part} ${is} instead of ${was}`)
   }

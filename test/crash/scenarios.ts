@@ -1,5 +1,14 @@
+import { barSeriesOf, revisedSeries } from '../../jobs/local/providers/bar-series.ts'
+import { loadSessions } from '../../jobs/local/providers/sp500.ts'
+import { planBackfill } from '../../shared/ingest/backfill/plan.ts'
+import { runBackfill } from '../../shared/ingest/backfill/run.ts'
+import { planLookbackTick } from '../../shared/ingest/plan/plan-lookback-tick.ts'
+import { selectStream } from '../../shared/ingest/plan/select-streams.ts'
+import { previewReprocess, runReprocess } from '../../shared/ingest/repair/reprocess.ts'
+import type { Platform } from '../../shared/platform.ts'
+import { closeAtMost, VOLUMES_IN_HUNDREDS } from '../ingest/changed-transform.ts'
 import { openLedger } from '../ingest/ledger.ts'
-import { openWorkbench } from '../support/workbench.ts'
+import { openWorkbench, type StreamEntry, TWO_YEARS } from '../support/workbench.ts'
 import type { Scenario } from './crash-matrix.ts'
 
 /** Plan, land, curate; two partitions. */
@@ -52,4 +61,154 @@ const NEW_VERSION: Scenario = {
   },
 }
 
-export const SCENARIOS: readonly Scenario[] = [WHOLE_INGEST, NEW_VERSION]
+const CLOSED: StreamEntry = { ...TWO_YEARS, origin: '2001-09-12', until: '2001-09-15' }
+
+/** Days on which nothing was traded: covered at once, and nothing to curate. */
+const EMPTY_WINDOW: Scenario = {
+  name: 'a window without records',
+  operationsMin: 10,
+  records: 0,
+  async open(services) {
+    const bench = await openWorkbench({ ...services, streams: [CLOSED] })
+    return {
+      bench,
+      prepare: async () => undefined,
+      async act() {
+        await bench.plan()
+        await bench.drain()
+      },
+      recover: () => bench.settle(),
+    }
+  },
+}
+
+/** Some records that break their contract, beside good ones. */
+const REJECTS: Scenario = {
+  name: 'an ingest with rejects',
+  operationsMin: 20,
+  records: 500,
+  async open(services) {
+    const bench = await openWorkbench({ ...services, sources: closeAtMost(1330) })
+    return {
+      bench,
+      prepare: async () => undefined,
+      async act() {
+        await bench.plan()
+        await bench.drain()
+      },
+      recover: () => bench.settle(),
+    }
+  },
+}
+
+/** The last sixty sessions, of which one is corrected after it was ingested; all of them are read again. */
+const LOOKBACK: Scenario = {
+  name: 'a lookback',
+  operationsMin: 20,
+  records: 120,
+  async open(services) {
+    const sessions = loadSessions().slice(-60)
+    const first = sessions[0]?.date ?? 0
+    const end = (sessions.at(-1)?.date ?? 0) + 1
+    let corrected = false
+    const series = revisedSeries(barSeriesOf('SPX', sessions), (bar) =>
+      corrected && bar.atS < (first + 5) * 86_400 ? { ...bar, volume: bar.volume + 1 } : bar,
+    )
+    const day = (date: number) => new Date(date * 86_400_000).toISOString().slice(0, 10)
+    const stream = { ...TWO_YEARS, origin: day(first), until: day(end), lookback: '9000d' }
+    const bench = await openWorkbench({ ...services, simulator: { series }, streams: [stream] })
+    const readAgain = async () => {
+      corrected = true
+      await planLookbackTick(bench.platform)
+    }
+    return {
+      bench,
+      prepare: () => bench.settle(),
+      async act() {
+        await readAgain()
+        await bench.drain()
+      },
+      async recover() {
+        await readAgain()
+        await bench.settle()
+      },
+    }
+  },
+}
+
+/** Two files made again from raw with another transform. */
+const REPROCESS: Scenario = {
+  name: 'a reprocess',
+  operationsMin: 20,
+  records: 500,
+  async open(services) {
+    const bench = await openWorkbench({ ...services, sources: VOLUMES_IN_HUNDREDS })
+    return {
+      bench,
+      async prepare() {
+        const before = await openWorkbench({ ...services, hook: (_operation, run) => run(), verify: false })
+        await before.settle()
+        await before.close()
+      },
+      act: () => reprocess(bench.platform),
+      async recover() {
+        await bench.settle()
+        await reprocess(bench.platform)
+        await bench.settle()
+      },
+    }
+  },
+}
+
+async function reprocess(platform: Platform): Promise<void> {
+  const signal = new AbortController().signal
+  const stream = await selectStream(platform.db, 'alpaca/bars/SPX/1d')
+  const all = { lo: null, hi: null, outdated: true }
+  const preview = await previewReprocess(platform, stream, all, { signal, onPartition: () => undefined })
+  await runReprocess(platform, preview, { actor: 'test', action: 'reprocess', signal, onDone: () => undefined })
+}
+
+const HISTORY: StreamEntry = { ...TWO_YEARS, history: 'backfill' }
+
+/** Two windows of a backfill, claimed by its worker and by nobody else. */
+const BACKFILL: Scenario = {
+  name: 'a backfill',
+  operationsMin: 30,
+  records: 500,
+  async open(services) {
+    const bench = await openWorkbench({ ...services, streams: [HISTORY] })
+    const work = async () => {
+      const [open] = await bench.query<{ backfillId: string }>(
+        `select backfill_id as "backfillId" from ingest.backfill where state = 'active'`,
+      )
+      if (open === undefined) return
+      await runBackfill(bench.platform, {
+        backfill: { backfillId: open.backfillId, newestFirst: false },
+        concurrency: 1,
+        maxWaitMs: 60_000,
+        patient: false,
+        stop: new AbortController().signal,
+        stopAfterMs: null,
+        onProgress: () => undefined,
+      })
+    }
+    return {
+      bench,
+      async prepare() {
+        await bench.plan()
+        const yearly = { from: null, to: null, step: '1y', newestFirst: false, again: false, dryRun: false }
+        await planBackfill(bench.platform, { streams: ['*'], actor: 'test', ...yearly })
+      },
+      act: work,
+      async recover() {
+        await work()
+        await bench.settle()
+      },
+    }
+  },
+}
+
+/** Their cases take seconds. */
+export const QUICK: readonly Scenario[] = [WHOLE_INGEST, EMPTY_WINDOW, REJECTS, NEW_VERSION, LOOKBACK, REPROCESS]
+
+export const SCENARIOS: readonly Scenario[] = [...QUICK, BACKFILL]

@@ -12,6 +12,8 @@ export type LakeState = {
   readonly records: number
   readonly outcomes: number
   readonly rejects: readonly string[]
+  /** Volumes, and ends by their outcome: one each, whatever happened on the way. */
+  readonly told: readonly string[]
   readonly unfinished: number
 }
 
@@ -37,6 +39,12 @@ export async function lakeState({ db }: Platform): Promise<LakeState> {
     'rejects',
     `select concat_ws(' ', page_no, ordinal, code, detail, record::text) as reject from provenance.reject order by 1`,
   )
+  const told = await rows<{ told: string }>(
+    'told',
+    `select concat_ws(' ', r ->> 'kind', r ->> 'outcome', r -> 'window', r ->> 'scope', r #>> '{payload,records}', count(*)) as told
+       from (select record::jsonb as r from metadata.outbox) o
+      group by r ->> 'kind', r ->> 'outcome', r -> 'window', r ->> 'scope', r #>> '{payload,records}' order by 1`,
+  )
   return {
     partitions: Object.fromEntries(partitions.map(({ path, ...partition }) => [path, partition])),
     fetched: streams.map(({ fetched }) => fetched),
@@ -44,6 +52,7 @@ export async function lakeState({ db }: Platform): Promise<LakeState> {
     records: sums?.records ?? 0,
     outcomes: sums?.outcomes ?? 0,
     rejects: rejects.map(({ reject }) => reject),
+    told: told.map(({ told }) => told),
     unfinished: sums?.unfinished ?? 0,
   }
 }
