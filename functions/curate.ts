@@ -1,6 +1,6 @@
 import { app } from '@azure/functions'
 import { functionLimits } from '../shared/config/function-limits.ts'
-import { curate } from '../shared/ingest/work.ts'
+import { curate, endsIngest } from '../shared/ingest/work.ts'
 import { invocationSink } from '../shared/log/invocation-sink.ts'
 import { invocationPlatform } from '../shared/platform.ts'
 
@@ -8,6 +8,8 @@ app.storageQueue('curate', {
   queueName: 'curate',
   connection: 'AzureWebJobsStorage',
   handler: async (message, context) => {
-    await curate(invocationPlatform(invocationSink(context)), message, functionLimits())
+    const platform = invocationPlatform(invocationSink(context))
+    const worked = await curate(platform, message, functionLimits())
+    if (endsIngest(worked)) await platform.bus.announce()
   },
 })

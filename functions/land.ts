@@ -1,6 +1,6 @@
 import { app } from '@azure/functions'
 import { functionLimits } from '../shared/config/function-limits.ts'
-import { land } from '../shared/ingest/work.ts'
+import { endsIngest, land } from '../shared/ingest/work.ts'
 import { invocationSink } from '../shared/log/invocation-sink.ts'
 import { invocationPlatform } from '../shared/platform.ts'
 
@@ -8,6 +8,8 @@ app.storageQueue('land', {
   queueName: 'land',
   connection: 'AzureWebJobsStorage',
   handler: async (message, context) => {
-    await land(invocationPlatform(invocationSink(context)), message, functionLimits())
+    const platform = invocationPlatform(invocationSink(context))
+    const worked = await land(platform, message, functionLimits())
+    if (endsIngest(worked)) await platform.bus.announce()
   },
 })

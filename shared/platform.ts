@@ -7,6 +7,8 @@ import { createHttpClient } from './http/client.ts'
 import type { HttpClient } from './http/exchange.ts'
 import { type IoHook, withoutHook } from './io-hook.ts'
 import { createLog, type Log, type LogSink } from './log/log.ts'
+import { type Metadata, openMetadata } from './metadata/metadata.ts'
+import { type MetadataBus, queueBus } from './metadata/outbox/bus.ts'
 import { databaseConnection } from './postgres/connection.ts'
 import { type Database, openDatabase } from './postgres/database.ts'
 import type { ProviderSource, Source } from './sources/contract.ts'
@@ -22,6 +24,9 @@ export type Platform = {
   readonly raw: BlobContainer
   readonly curated: BlobContainer
   readonly queues: Queues
+  readonly metadata: Metadata
+  /** Tells that an ingest has told something. */
+  readonly bus: MetadataBus
   readonly http: HttpClient
   readonly budgets: RateBudgets
   readonly log: Log
@@ -60,13 +65,17 @@ export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES 
   )
   const instance = env.TRIBUTARY_INSTANCE || env.WEBSITE_INSTANCE_ID || hostname()
   const container = (name: string) => openContainer({ account: settings.lakeStorage, container: name, hook })
+  const queues = createQueues({ account: settings.hostStorage, hook })
+  const metadata = openMetadata({ settings: settings.metadata, own: db, lakeStorage: settings.lakeStorage, hook })
   return {
     settings,
     db,
     landing: container('landing'),
     raw: container('raw'),
     curated: container('curated'),
-    queues: createQueues({ account: settings.hostStorage, hook }),
+    queues,
+    metadata,
+    bus: queueBus({ queues, log }),
     http: createHttpClient({ hook, timeoutMs: REQUEST_TIMEOUT_MS, triesMax: HTTP_TRIES_MAX }),
     budgets: createRateBudgets(),
     log,
@@ -74,7 +83,10 @@ export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES 
     sourceSettings: (source) => sourceSettings(env, source),
     instance,
     worker: `${instance}/${process.pid}`,
-    close: () => db.close(),
+    async close() {
+      await metadata.close()
+      await db.close()
+    },
   }
 }
 

@@ -62,6 +62,16 @@ resource curated 'Microsoft.Storage/storageAccounts/blobServices/containers@2025
   name: 'curated'
 }
 
+resource metadata 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' existing = {
+  parent: lakeBlobs
+  name: 'metadata'
+}
+
+resource archive 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' existing = {
+  parent: lakeBlobs
+  name: 'archive'
+}
+
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
   name: vaultName
 }
@@ -153,11 +163,72 @@ resource appCurated 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+resource appMetadata 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(metadata.id, appPrincipalId, roleIds.StorageBlobDataContributor)
+  scope: metadata
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.StorageBlobDataContributor)
+  }
+}
+
+resource appArchive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(archive.id, appPrincipalId, roleIds.StorageBlobDataReader)
+  scope: archive
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.StorageBlobDataReader)
+  }
+}
+
 resource appTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(lake.id, appPrincipalId, roleIds.StorageTableDataContributor)
   scope: lake
   properties: {
     principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.StorageTableDataContributor)
+  }
+}
+
+// Moves raw pages that are older than their retention to `archive`, and removes compacted metadata.
+resource maintenanceRaw 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(raw.id, maintenancePrincipalId, roleIds.StorageBlobDataContributor)
+  scope: raw
+  properties: {
+    principalId: maintenancePrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.StorageBlobDataContributor)
+  }
+}
+
+resource maintenanceArchive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(archive.id, maintenancePrincipalId, roleIds.StorageBlobDataContributor)
+  scope: archive
+  properties: {
+    principalId: maintenancePrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.StorageBlobDataContributor)
+  }
+}
+
+resource maintenanceMetadata 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(metadata.id, maintenancePrincipalId, roleIds.StorageBlobDataContributor)
+  scope: metadata
+  properties: {
+    principalId: maintenancePrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.StorageBlobDataContributor)
+  }
+}
+
+resource maintenanceTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(lake.id, maintenancePrincipalId, roleIds.StorageTableDataContributor)
+  scope: lake
+  properties: {
+    principalId: maintenancePrincipalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.StorageTableDataContributor)
   }

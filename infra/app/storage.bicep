@@ -5,9 +5,9 @@ param resourceToken string
 param vnetEnabled bool
 param rawImmutabilityDays int
 
-var queueNames = ['land', 'land-poison', 'curate', 'curate-poison']
-var containerNames = ['landing', 'raw', 'curated']
-var tableNames = ['progress']
+var queueNames = ['land', 'land-poison', 'curate', 'curate-poison', 'metadata', 'metadata-poison']
+var containerNames = ['landing', 'raw', 'curated', 'metadata', 'archive']
+var tableNames = ['progress', 'MetadataLatest']
 var packageContainerName = 'app-package'
 
 // No shared keys: whoever reads or writes does it as someone, with a role.

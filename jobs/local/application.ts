@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { openContainer } from '../../shared/azure/blobs.ts'
 import { openTable } from '../../shared/azure/tables.ts'
+import { CONTAINERS, QUEUES, TABLES } from '../../shared/config/storage-names.ts'
 import { expireOwnLeases } from '../../shared/ingest/sweep.ts'
+import { withoutHook } from '../../shared/io-hook.ts'
 import type { LogSink } from '../../shared/log/log.ts'
-import { PROGRESS_TABLE } from '../../shared/ops/progress.ts'
 import { openPlatform, type Platform } from '../../shared/platform.ts'
 import { databaseConnection } from '../../shared/postgres/connection.ts'
 import { migrate } from '../../shared/postgres/migrate.ts'
@@ -19,7 +21,6 @@ import { startStack } from './stack/stack.ts'
 /** The repository's root: host.json, package.json and the streams files lie there. */
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
-const QUEUES = ['land', 'curate', 'land-poison', 'curate-poison']
 /** A message whose handler was killed comes back after this; the real host's lock is 600 s. */
 const MESSAGE_LOCK_SECONDS = 30
 
@@ -65,9 +66,10 @@ export async function startApplication(options: ApplicationOptions): Promise<App
     stops.push(platform.close)
     const migrated = await migrate(databaseConnection(platform.settings.database))
     if (migrated.length > 0) report(`migrated    ${migrated.join(', ')}`)
-    for (const container of [platform.raw, platform.curated]) await container.ensure()
-    for (const queue of QUEUES) await platform.queues.ensure(queue)
-    await openTable({ account: platform.settings.lakeStorage, table: PROGRESS_TABLE }).ensure()
+    for (const container of CONTAINERS)
+      await openContainer({ account: platform.settings.lakeStorage, container, hook: withoutHook }).ensure()
+    for (const queue of QUEUES.flatMap((name) => [name, `${name}-poison`])) await platform.queues.ensure(queue)
+    for (const table of TABLES) await openTable({ account: platform.settings.lakeStorage, table }).ensure()
     await expireOwnLeases(platform)
 
     signal.throwIfAborted()

@@ -12,10 +12,19 @@ export type TableRow = {
   readonly values: Readonly<Record<string, TableValue>>
 }
 
+export type StoredTableRow = { readonly row: TableRow; readonly etag: string }
+
+/** What must hold for a conditional write to happen. */
+export type RowCondition = { readonly kind: 'absent' } | { readonly kind: 'unchanged'; readonly etag: string }
+
 /** One table of the lake's account. Every operation throws `TransientError` where the storage did not answer. */
 export type Table = {
   /** Writes the row in place of the one that is there. */
   readonly replace: (row: TableRow) => Promise<void>
+  /** Null where there is no such row, or no such table. Keys are those that were written, so none that are replaced. */
+  readonly get: (partitionKey: string, rowKey: string) => Promise<StoredTableRow | null>
+  /** The same as `replace` where the condition holds; false where it does not, and nothing was written. */
+  readonly write: (row: TableRow, condition: RowCondition) => Promise<boolean>
   /** At most `countMax` rows of a partition, by row key. A table that is absent has none. */
   readonly rows: (partitionKey: string, countMax: number) => Promise<readonly TableRow[]>
   /** Creates the table where it is missing. Only the local stack does: in Azure, Bicep made it. */
@@ -41,14 +50,37 @@ export function openTable({ account, table, hook = withoutHook }: TableOptions):
       operation('replace', `${partitionKey}/${rowKey}`, async (client) => {
         await client.upsertEntity({ ...values, partitionKey: keyOf(partitionKey), rowKey: keyOf(rowKey) }, 'Replace')
       }),
+    get: (partitionKey, rowKey) =>
+      operation('get', `${partitionKey}/${rowKey}`, async (client) => {
+        try {
+          const entity = await client.getEntity<Record<string, unknown>>(keyOf(partitionKey), keyOf(rowKey))
+          return { row: rowOf(entity), etag: entity.etag }
+        } catch (error) {
+          if (statusOf(error) === 404) return null
+          throw error
+        }
+      }),
+    write: ({ partitionKey, rowKey, values }, condition) =>
+      operation('write', `${partitionKey}/${rowKey}`, async (client) => {
+        const entity = { ...values, partitionKey: keyOf(partitionKey), rowKey: keyOf(rowKey) }
+        try {
+          if (condition.kind === 'absent') await client.createEntity(entity)
+          else await client.updateEntity(entity, 'Replace', { etag: condition.etag })
+          return true
+        } catch (error) {
+          const status = statusOf(error)
+          // A row that is gone is not unchanged; for a new one 404 means that the table is missing.
+          if (status === 409 || status === 412 || (status === 404 && condition.kind === 'unchanged')) return false
+          throw error
+        }
+      }),
     rows: (partitionKey, countMax) =>
       operation('list', partitionKey, async (client) => {
         const filter = `PartitionKey eq '${keyOf(partitionKey).replaceAll("'", "''")}'`
         const rows: TableRow[] = []
         try {
           for await (const entity of client.listEntities<Record<string, unknown>>({ queryOptions: { filter } })) {
-            const { partitionKey = '', rowKey = '', etag: _, timestamp: __, ...values } = entity
-            rows.push({ partitionKey, rowKey, values: knownValues(values) })
+            rows.push(rowOf(entity))
             if (rows.length === countMax) break
           }
         } catch (error) {
@@ -90,6 +122,14 @@ function tableServiceUri(blobServiceUri: string): string {
 /** Neither slash, backslash, number sign, question mark nor control character may stand in a key. */
 function keyOf(text: string): string {
   return text.replaceAll(/[/\\#?\p{Cc}]/gu, ':')
+}
+
+type Entity = Readonly<Record<string, unknown>> & { readonly partitionKey?: string; readonly rowKey?: string }
+
+function rowOf(entity: Entity): TableRow {
+  // The last of them only where one entity was asked for.
+  const { partitionKey = '', rowKey = '', etag: _, timestamp: __, 'odata.metadata': ___, ...values } = entity
+  return { partitionKey, rowKey, values: knownValues(values) }
 }
 
 function knownValues(values: Readonly<Record<string, unknown>>): Record<string, TableValue> {

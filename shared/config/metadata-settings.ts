@@ -18,10 +18,19 @@ export type MetadataSettings = {
   /** Of every record's context: where it was produced, as far as the host says. */
   readonly cluster: string | undefined
   readonly workspace: string | undefined
+  /** Stands in every token of the service: one of another environment is refused without a look-up. */
+  readonly tokenEnvironment: string
 }
 
-/** Of the HTTP service: whose Entra tokens it takes, besides its own. */
+/** Whose Entra tokens the service takes, besides its own. */
 export type EntraSettings = { readonly tenantId: string; readonly audience: string }
+
+/** Of the HTTP service. */
+export type ServiceSettings = {
+  readonly place: MetadataPlace & { readonly kind: 'postgres' }
+  readonly entra: EntraSettings | undefined
+  readonly tokenEnvironment: string
+}
 
 const KINDS = ['embedded', 'postgres', 'remote'] as const
 const TENANT = /^[a-z][a-z0-9-]{0,62}$/
@@ -34,6 +43,7 @@ export function parseMetadataSettings(
   if (!TENANT.test(tenant)) {
     report(`METADATA_TENANT: expected up to 63 of a-z, 0-9 and -, a letter first, got "${tenant}"`)
   }
+  const tokenEnvironment = parseTokenEnvironment(env, report)
   const place = parsePlace(env, report)
   if (place === undefined) return undefined
   return {
@@ -41,11 +51,30 @@ export function parseMetadataSettings(
     tenant,
     cluster: env.WEBSITE_SITE_NAME || undefined,
     workspace: env.WEBSITE_RESOURCE_GROUP || undefined,
+    tokenEnvironment,
   }
 }
 
+export function parseServiceSettings(env: Environment, report: (problem: string) => void): ServiceSettings | undefined {
+  const place = parsePlace(env, report)
+  const entra = parseEntraSettings(env, report)
+  const tokenEnvironment = parseTokenEnvironment(env, report)
+  if (place?.kind === 'postgres') return { place, entra, tokenEnvironment }
+  if (place) report(`METADATA_REPOSITORY: expected postgres, which the service needs, got ${place.kind}`)
+  return undefined
+}
+
+/** `<env>` in the tokens of this deployment: `trb_<env>_…`. */
+function parseTokenEnvironment(env: Environment, report: (problem: string) => void): string {
+  const text = env.METADATA_TOKEN_ENVIRONMENT || 'live'
+  if (!/^[a-z0-9-]{1,32}$/.test(text)) {
+    report(`METADATA_TOKEN_ENVIRONMENT: expected up to 32 of a-z, 0-9 and -, got "${text}"`)
+  }
+  return text
+}
+
 /** Both or neither of the two settings. */
-export function parseEntraSettings(env: Environment, report: (problem: string) => void): EntraSettings | undefined {
+function parseEntraSettings(env: Environment, report: (problem: string) => void): EntraSettings | undefined {
   const { METADATA_ENTRA_TENANT_ID: tenantId, METADATA_ENTRA_AUDIENCE: audience } = env
   if (!tenantId && !audience) return undefined
   if (tenantId && audience) return { tenantId, audience }

@@ -5,7 +5,8 @@ import { LOG_LEVELS, type LogLevel } from '../log/log.ts'
 import { type DatabaseTarget, parseDatabaseTarget } from './database-target.ts'
 import type { Environment } from './environment.ts'
 import { type MetadataSettings, parseMetadataSettings } from './metadata-settings.ts'
-import { parseStorageAccount } from './storage-setting.ts'
+import { secretsOf } from './secrets.ts'
+import { hasStorage, parseStorageAccount } from './storage-setting.ts'
 
 export type Settings = {
   readonly hostStorage: StorageAccount
@@ -38,10 +39,6 @@ export const SCHEDULE_DEFAULTS = {
 
 // Deployed before its Key Vault reference resolved: the text itself must never be used as a secret.
 const UNRESOLVED = '@Microsoft.KeyVault('
-// Whoever knows the webhook's address can post to it.
-const SECRET_NAME = /(_KEY|_KEY_ID|_SECRET|_SECRET_KEY|_TOKEN|_PASSWORD|_WEBHOOK_URL|^PGPASSWORD)$/
-const CONNECTION_STRING_SECRET = /\b(?:AccountKey|sig)=([^;&]+)/g
-
 /** Reads every setting and reports all problems together. */
 export function parseSettings(env: Environment): Settings {
   const problems: string[] = []
@@ -51,7 +48,7 @@ export function parseSettings(env: Environment): Settings {
       report(`${name}: expected a value, got a key vault reference that did not resolve`)
   }
   const hostStorage = parseStorageAccount(env, 'AzureWebJobsStorage', report)
-  const lakeStorage = hasLakeStorage(env) ? parseStorageAccount(env, 'LAKE_STORAGE', report) : hostStorage
+  const lakeStorage = hasStorage(env, 'LAKE_STORAGE') ? parseStorageAccount(env, 'LAKE_STORAGE', report) : hostStorage
   if (hostStorage?.kind === 'identity' && hostStorage.queueServiceUri === undefined) {
     report('AzureWebJobsStorage__queueServiceUri: expected a service address beside __blobServiceUri, got none')
   }
@@ -95,10 +92,6 @@ export function schedule(env: Environment, name: keyof typeof SCHEDULE_DEFAULTS)
   return env[name] || SCHEDULE_DEFAULTS[name]
 }
 
-function hasLakeStorage(env: Environment): boolean {
-  return Object.keys(env).some((name) => (name === 'LAKE_STORAGE' || name.startsWith('LAKE_STORAGE__')) && env[name])
-}
-
 function wholeNumber(
   env: Environment,
   name: string,
@@ -114,7 +107,7 @@ function wholeNumber(
   return value
 }
 
-function logLevel(env: Environment, report: (problem: string) => void): LogLevel {
+export function logLevel(env: Environment, report: (problem: string) => void): LogLevel {
   const text = env.TRIBUTARY_LOG_LEVEL || 'info'
   const level = LOG_LEVELS.find((name) => name === text)
   if (!level) report(`TRIBUTARY_LOG_LEVEL: expected one of ${LOG_LEVELS.join(', ')}, got "${text}"`)
@@ -128,26 +121,4 @@ function url(env: Environment, name: string, report: (problem: string) => void):
     report(`${name}: expected an http or https address, got "${text}"`)
   }
   return text
-}
-
-function secretsOf(env: Environment): string[] {
-  const secrets: string[] = []
-  for (const [name, value] of Object.entries(env)) {
-    if (!value) continue
-    if (SECRET_NAME.test(name)) secrets.push(value)
-    for (const [, secret] of value.matchAll(CONNECTION_STRING_SECRET)) if (secret) secrets.push(secret)
-    if (name.endsWith('DATABASE_URL') && URL.canParse(value)) {
-      const { password, searchParams } = new URL(value)
-      secrets.push(password, decoded(password), searchParams.get('password') ?? '')
-    }
-  }
-  return secrets.filter((secret) => secret !== '')
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
 }

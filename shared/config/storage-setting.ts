@@ -55,3 +55,8 @@ function problemOf(connectionString: string): string | null {
 function isAddress(text: string): boolean {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 }
+
+/** Whether anything of the account is set. */
+export function hasStorage(env: Environment, name: string): boolean {
+  return Object.keys(env).some((setting) => (setting === name || setting.startsWith(`${name}__`)) && env[setting])
+}

@@ -54,7 +54,7 @@ export function parquetSchema(dataset: Dataset): SchemaElement[] {
   return [{ name: 'root', num_children: columns.length }, ...columns.map(schemaElement)]
 }
 
-function schemaElement({ name, type, nullable }: Column): SchemaElement {
+export function schemaElement({ name, type, nullable }: Column): SchemaElement {
   const { encoding: _, ...form } = FORMS[type]
   return { name, repetition_type: nullable ? 'OPTIONAL' : 'REQUIRED', ...form }
 }

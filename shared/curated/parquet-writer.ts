@@ -8,12 +8,12 @@ import { FILE_ROWS_MAX, METADATA_KEYS, parquetSchema, ROW_GROUP_ROWS } from './p
 import { assertKeyOrder } from './row-order.ts'
 
 // Bounds of text in the statistics are cut here; the format marks a cut one as inexact.
-const STATISTICS_TEXT_BYTES = 64
+export const STATISTICS_TEXT_BYTES = 64
 const THRIFT_STRUCT = 12
 
 // `<name> version <n>`: parquet-mr ignores bounds of text by a writer whose name it cannot read. The number grows when
 // the bytes of equal rows change: with hyparquet-writer's version or with anything here.
-const CREATED_BY = 'tributary version 1'
+export const CREATED_BY = 'tributary version 1'
 
 /**
  * One curated file. The same rows and version give the same bytes on every machine; nothing of the moment or the run

@@ -15,6 +15,11 @@ import { WindowTooLargeError } from './state/split.ts'
 /** What a message led to. A message is a hint: `refused` is an everyday answer, never an error. */
 export type Worked = 'landed' | 'empty' | 'published' | 'refused' | 'bad-message' | Settled
 
+/** Whether metadata was told: the ingest is over, for better or worse. */
+export function endsIngest(worked: Worked): boolean {
+  return ['empty', 'published', 'quarantined', 'failed'].includes(worked)
+}
+
 export type WorkLimits = {
   /** The caller is told to stop: the ingest is given back. */
   readonly stop: AbortSignal

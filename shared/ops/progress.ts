@@ -4,7 +4,6 @@ import { toError } from '../errors.ts'
 import type { Log } from '../log/log.ts'
 
 /** The table that says how a backfill goes: a partition per backfill, a row per worker. Watched in the portal, too. */
-export const PROGRESS_TABLE = 'progress'
 
 const HEARTBEAT_MS = 5_000
 /** A worker that was not heard of for this long is gone, or its storage is, ms. */

@@ -50,6 +50,28 @@ describe('a table', () => {
     await expect(open('progress', gone).rows('any', 1)).rejects.toBeInstanceOf(TransientError)
   })
 
+  test('gives one row by its keys, and null where there is none', async () => {
+    const values = { a: 1, at: new Date(5), big: 7n }
+    await table.replace({ partitionKey: 'one', rowKey: "it's ~2F", values })
+    const found = await table.get('one', "it's ~2F")
+    expect(found?.row).toEqual({ partitionKey: 'one', rowKey: "it's ~2F", values })
+    expect([await table.get('one', 'other'), await open('absent').get('one', 'other')]).toEqual([null, null])
+  })
+
+  test('takes a new row only where there is none, and another only in the place of the one that was seen', async () => {
+    const row = (a: number) => ({ partitionKey: 'etags', rowKey: 'one', values: { a } })
+    const valueNow = async () => (await table.get('etags', 'one'))?.row.values.a
+    expect(await table.write(row(1), { kind: 'absent' })).toBe(true)
+    expect(await table.write(row(2), { kind: 'absent' })).toBe(false)
+    const etag = (await table.get('etags', 'one'))?.etag ?? ''
+    expect(await table.write(row(3), { kind: 'unchanged', etag })).toBe(true)
+    expect(await table.write(row(4), { kind: 'unchanged', etag })).toBe(false)
+    expect(await valueNow()).toBe(3)
+    const gone = { ...row(5), rowKey: 'never there' }
+    expect(await table.write(gone, { kind: 'unchanged', etag })).toBe(false)
+    await expect(open('absent').write(row(1), { kind: 'absent' })).rejects.toThrow('write of table absent')
+  })
+
   test('passes each operation through the fault seam', async () => {
     const seen: unknown[] = []
     const account = { kind: 'connection-string', connectionString: environment.storageConnectionString } as const

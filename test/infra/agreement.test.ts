@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Environment } from '../../shared/config/environment.ts'
 import { SCHEDULE_DEFAULTS, schedule } from '../../shared/config/settings.ts'
-import { PROGRESS_TABLE } from '../../shared/ops/progress.ts'
+import { CONTAINERS as LAKE_CONTAINERS, TABLES as LAKE_TABLES } from '../../shared/config/storage-names.ts'
 import { openPlatform } from '../../shared/platform.ts'
 import { SOURCES } from '../../shared/sources/registry.ts'
 import { record, text } from './bicep/functions.ts'
@@ -154,13 +154,12 @@ describe('queues, containers and tables', () => {
   })
 
   test('of the code are those that Bicep makes: containers', () => {
-    const opened = [...readText('shared/platform.ts').matchAll(/container\('([a-z]+)'\)/g)].map(([, name = '']) => name)
     const lake = ofType(template, CONTAINERS).filter(({ name }) => name.startsWith('stlake'))
-    expect(sorted(lake.map(lastPart))).toEqual(sorted(opened))
+    expect(sorted(lake.map(lastPart))).toEqual(sorted(LAKE_CONTAINERS))
   })
 
   test('of the code are those that Bicep makes: tables', () => {
-    expect(ofType(template, TABLES).map(lastPart)).toEqual([PROGRESS_TABLE])
+    expect(ofType(template, TABLES).map(lastPart)).toEqual([...LAKE_TABLES])
   })
 
   test('no function is bound to the account of the lake', () => {

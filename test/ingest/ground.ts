@@ -55,6 +55,14 @@ const TABLES = [
   'ops.audit',
   'ops.pipeline_runs',
   'ingest.rate_budget',
+  'metadata.outbox',
+  'metadata.reject',
+  'metadata.record',
+  'metadata.record_key',
+  'metadata.latest',
+  'metadata.link',
+  'metadata.rollup',
+  'metadata.consumer',
 ]
 
 export const DAY_S = 86_400

@@ -2,7 +2,7 @@ import { runCli } from '../../jobs/cli/program.ts'
 import { barSeriesOf } from '../../jobs/local/providers/bar-series.ts'
 import { loadSessions } from '../../jobs/local/providers/sp500.ts'
 import { openTable } from '../../shared/azure/tables.ts'
-import { PROGRESS_TABLE } from '../../shared/ops/progress.ts'
+import { PROGRESS_TABLE } from '../../shared/config/storage-names.ts'
 import type { TestEnvironment } from '../support/environment.ts'
 import { openWorkbench, type StreamEntry, type Workbench, type WorkbenchOptions } from '../support/workbench.ts'
 

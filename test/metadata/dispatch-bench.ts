@@ -1,6 +1,7 @@
 import { afterAll, beforeAll } from 'vitest'
 import { type IoHook, withoutHook } from '../../shared/io-hook.ts'
 import { createLog, type LogFields } from '../../shared/log/log.ts'
+import { fixedKinds } from '../../shared/metadata/model/kind-book.ts'
 import { KINDS } from '../../shared/metadata/model/kinds.ts'
 import type { MetadataEnvironment } from '../../shared/metadata/model/record.ts'
 import {
@@ -46,7 +47,7 @@ export function useDispatch(): DispatchBench {
   const open = (hook: IoHook = withoutHook) => {
     const connection = { kind: 'url' as const, url: environment.databaseUrl }
     const db = openDatabase({ connection, connectionsMax: 2, applicationName: 'test' }, hook)
-    return { db, kinds: KINDS, environment: OURS, log, close: () => db.close() }
+    return { db, kinds: fixedKinds(KINDS), environment: OURS, log, close: () => db.close() }
   }
   let main: ReturnType<typeof open> | undefined
   beforeAll(() => {

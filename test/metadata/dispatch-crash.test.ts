@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type IoHook, withoutHook } from '../../shared/io-hook.ts'
+import { fixedKinds } from '../../shared/metadata/model/kind-book.ts'
 import { KINDS } from '../../shared/metadata/model/kinds.ts'
 import { dispatchAll } from '../../shared/metadata/outbox/dispatch.ts'
 import { dispatchElsewhere } from '../../shared/metadata/outbox/dispatch-elsewhere.ts'
@@ -49,11 +50,11 @@ describe('a crash anywhere in the dispatcher', () => {
   const elsewhere: Dispatch = async (hook) => {
     const source = bench.open(hook)
     const db = openStore(hook)
-    const store = { db, names: createNameBook(), kinds: KINDS }
+    const store = { db, names: createNameBook(), kinds: fixedKinds(KINDS) }
     const repository = openPostgresRepository({ store, environment: OURS })
     try {
       await dispatchAll(
-        dispatchElsewhere(source, () => repository),
+        dispatchElsewhere(source, async () => repository),
         { batchMax: 8 },
       )
     } finally {

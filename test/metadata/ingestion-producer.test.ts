@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import { fixedKinds } from '../../shared/metadata/model/kind-book.ts'
 import { KINDS } from '../../shared/metadata/model/kinds.ts'
 import { type DispatchSource, dispatchAll } from '../../shared/metadata/outbox/dispatch.ts'
 import { dispatchHere } from '../../shared/metadata/outbox/dispatch-here.ts'
@@ -51,11 +52,16 @@ describe('ingestion.v1', () => {
   const end = (id: string, state: string, error: readonly [string, string] | null = null) =>
     ground.query(END, [id, state, ...(error ?? [null, null])])
   const dispatch = () => {
-    const source: DispatchSource = { db: ground.platform.db, log: ground.platform.log, kinds: KINDS, environment: OURS }
+    const source: DispatchSource = {
+      db: ground.platform.db,
+      log: ground.platform.log,
+      kinds: fixedKinds(KINDS),
+      environment: OURS,
+    }
     return dispatchAll(dispatchHere(source, createNameBook()))
   }
   const repository = () => {
-    const store = { db: ground.platform.db, names: createNameBook(), kinds: KINDS }
+    const store = { db: ground.platform.db, names: createNameBook(), kinds: fixedKinds(KINDS) }
     return openPostgresRepository({ store, environment: OURS })
   }
   const ended = async (columns: Row = {}, state = 'published', error?: readonly [string, string]) => {

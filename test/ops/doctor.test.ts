@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { openTable } from '../../shared/azure/tables.ts'
+import { PROGRESS_TABLE } from '../../shared/config/storage-names.ts'
 import { ConfigError } from '../../shared/errors.ts'
 import type { Check } from '../../shared/ops/doctor/check.ts'
 import { blobServiceOf } from '../../shared/ops/doctor/clocks.ts'
 import { diagnose, type Patient } from '../../shared/ops/doctor/diagnose.ts'
 import { scheduleProblem } from '../../shared/ops/doctor/ncrontab.ts'
 import { versionFinding } from '../../shared/ops/doctor/postgres.ts'
-import { PROGRESS_TABLE } from '../../shared/ops/progress.ts'
 import { openPlatform, type Platform } from '../../shared/platform.ts'
 import { PROBE_PATH } from '../../shared/provenance/raw-path.ts'
 import { useTestEnvironment } from '../support/environment.ts'
@@ -19,7 +19,7 @@ const HOST_JSON = {
   functionTimeout: '00:10:00',
   extensions: { queues: { messageEncoding: 'base64', maxDequeueCount: 5, visibilityTimeout: '00:00:30' } },
 }
-const QUEUES = ['land', 'curate', 'land-poison', 'curate-poison']
+const QUEUES = ['land', 'curate', 'metadata'].flatMap((queue) => [queue, `${queue}-poison`])
 
 describe('the doctor', () => {
   const environment = useTestEnvironment()

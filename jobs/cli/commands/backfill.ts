@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { openTable } from '../../../shared/azure/tables.ts'
+import { PROGRESS_TABLE } from '../../../shared/config/storage-names.ts'
 import {
   type Controlled,
   cancelBackfill,
@@ -14,7 +15,6 @@ import {
   readBackfills,
 } from '../../../shared/ingest/backfill/status.ts'
 import { formatInstant, type Instant } from '../../../shared/instant.ts'
-import { PROGRESS_TABLE } from '../../../shared/ops/progress.ts'
 import { count, table } from '../../table.ts'
 import { instantOption } from '../backfill-options.ts'
 import { type Cli, examples, onPlatform } from '../command.ts'

@@ -2,12 +2,12 @@ import type { Instant } from '../../instant.ts'
 import type { JsonValue } from '../../json.ts'
 import { instantText } from './instant-text.ts'
 import { DEPTH_MAX, type JsonObject } from './json-input.ts'
-import type { MetadataKind } from './kind.ts'
+import type { BuiltInKind } from './kind.ts'
 import type { MetadataContext, MetadataLinks, MetadataTarget, NewMetadataRecord } from './record.ts'
 
 /** What a producer knows; instants are µs. */
 export type RecordParts<Payload> = {
-  readonly kind: MetadataKind<Payload>
+  readonly kind: BuiltInKind<Payload>
   readonly target: MetadataTarget
   readonly context: MetadataContext
   readonly payload: Payload

@@ -1,15 +1,17 @@
-import type { z } from 'zod'
 import type { Instant } from '../../instant.ts'
+import { sample } from '../../json.ts'
 import { type CheckedRecord, recordContent, recordKey } from './identity.ts'
 import { instantText } from './instant-text.ts'
 import { type JsonInput, type JsonObject, RECORD_BYTES_MAX, readJson, readJsonText } from './json-input.ts'
-import { FACET_CHARS_MAX, type MetadataKind } from './kind.ts'
+import { type KindBook, maybeRegistered } from './kind-book.ts'
 import type { MetadataKinds } from './kinds.ts'
-import { type FieldError, pointerOf, problem, type RecordProblem, schemaInvalid } from './problem.ts'
+import { fieldErrors, problem, type RecordProblem, schemaInvalid } from './problem.ts'
 import { type MetadataEnvironment, type NormalRecord, newMetadataRecord } from './record.ts'
 
 /** Clocks of producers and of the store may differ by this. */
 const FUTURE_MAX = 5n * 60n * 1_000_000n
+/** Of kinds in a message: any number of them may be registered. */
+const KINDS_CHARS_MAX = 500
 
 export type CheckOptions = {
   readonly kinds: MetadataKinds
@@ -35,6 +37,25 @@ export function checkRecordText(text: string, options: CheckOptions): Checked {
   return checkJson(readJsonText(text), options)
 }
 
+/**
+ * Of each what `check` makes of it. What is of a kind or version that this process does not know is checked once more
+ * after the registry was asked.
+ */
+export async function checkAll<Item>(
+  book: KindBook,
+  items: readonly Item[],
+  check: (item: Item, kinds: MetadataKinds) => Checked,
+): Promise<readonly Checked[]> {
+  const first = book.known()
+  const results = items.map((item) => check(item, first))
+  const unknown = results.flatMap((result, place) => (!result.ok && maybeRegistered(result.problem) ? [place] : []))
+  if (unknown.length === 0) return results
+  await book.reload()
+  const known = book.known()
+  for (const place of unknown) results[place] = check(items[place] as Item, known)
+  return results
+}
+
 function checkJson(input: JsonInput, options: CheckOptions): Checked {
   if (!input.ok) return refused(schemaInvalid(input.errors))
   // As many as in canonical JSON: only the order differs.
@@ -57,38 +78,15 @@ function checkJson(input: JsonInput, options: CheckOptions): Checked {
 function checkKind(record: NormalRecord, kinds: MetadataKinds): RecordProblem | null {
   const kind = kinds.get(record.kind)
   if (kind === undefined) {
-    return problem('unknown-kind', `kind: expected one of ${[...kinds.keys()].join(', ')}, got ${record.kind}`)
+    const expected = sample([...kinds.keys()].join(', '), KINDS_CHARS_MAX)
+    return problem('unknown-kind', `kind: expected one of ${expected}, got ${record.kind}`)
   }
   if (!kind.versions.includes(record.kindVersion)) {
-    const expected = kind.versions.join(', ')
+    const expected = kind.versions.length === 0 ? 'none any more' : kind.versions.join(', ')
     return problem('unknown-kind-version', `kind ${kind.kind}: expected version ${expected}, got ${record.kindVersion}`)
   }
-  const errors = [...outcomeErrors(record, kind), ...facetErrors(record, kind)]
-  const payload = kind.payload.safeParse(record.payload)
-  if (!payload.success) errors.push(...fieldErrors(payload.error, ['payload']))
+  const errors = kind.check(record, record.kindVersion)
   return errors.length === 0 ? null : schemaInvalid(errors)
-}
-
-function outcomeErrors({ outcome }: NormalRecord, kind: MetadataKind): FieldError[] {
-  const at = (detail: string) => [{ pointer: '/outcome', code: 'outcome', detail }]
-  if (kind.outcomes === null) {
-    return outcome === undefined ? [] : at(`expected none for ${kind.kind}, got ${outcome}`)
-  }
-  if (outcome !== undefined && kind.outcomes.includes(outcome)) return []
-  return at(`expected one of ${kind.outcomes.join(', ')}, got ${outcome ?? 'none'}`)
-}
-
-function facetErrors({ extras }: NormalRecord, kind: MetadataKind): FieldError[] {
-  return kind.facets.flatMap((name) => {
-    const value = extras?.[name]
-    if (value === undefined || isFacet(value)) return []
-    const detail = `expected text, a number or a boolean of at most ${FACET_CHARS_MAX} characters to filter by`
-    return [{ pointer: pointerOf(['extras', name]), code: 'facet', detail }]
-  })
-}
-
-function isFacet(value: unknown): boolean {
-  return ['string', 'number', 'boolean'].includes(typeof value) && String(value).length <= FACET_CHARS_MAX
 }
 
 function checkPlace(
@@ -117,21 +115,6 @@ function checkPlace(
     return problem('produced-at-in-future', `${what}: expected at most 5 minutes in the future, got ${at}`)
   }
   return null
-}
-
-function fieldErrors(error: z.ZodError, path: readonly PropertyKey[]): FieldError[] {
-  return error.issues.flatMap((issue): FieldError[] => {
-    const at = [...path, ...issue.path]
-    if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((name) => ({
-        pointer: pointerOf([...at, name]),
-        code: issue.code,
-        detail: 'expected no such property',
-      }))
-    }
-    const detail = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
-    return [{ pointer: pointerOf(at), code: issue.code, detail }]
-  })
 }
 
 function tooLarge(bytes: number): RecordProblem {

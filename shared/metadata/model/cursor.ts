@@ -7,9 +7,10 @@ import { PAGE_LIMIT, PAGE_LIMIT_MAX, QueryError } from './repository.ts'
  * Where a page ended, and of which request it was. Neither secret nor signed: whatever it says, every statement asks
  * for the tenant. Times are text with microseconds; a millisecond in it would repeat or skip records.
  */
-const cursor = z.strictObject({ v: z.literal(1), of: z.string(), at: z.array(z.string().max(64)).min(1).max(4) })
+const cursor = z.strictObject({ v: z.literal(1), of: z.string(), at: z.array(z.string().max(256)).min(1).max(6) })
 
-const CURSOR_CHARS_MAX = 1_000
+// Six names of 256 characters, of at most three bytes each, in base64.
+const CURSOR_CHARS_MAX = 8_000
 
 export function writeCursor(request: JsonValue, position: readonly string[]): string {
   return Buffer.from(JSON.stringify({ v: 1, of: digestOf(request), at: position })).toString('base64url')

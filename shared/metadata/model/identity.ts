@@ -15,11 +15,16 @@ export type CheckedRecord = {
   readonly json: JsonObject
 }
 
+/** What names the fact of a record. */
+export type FactName = Pick<NormalRecord, 'producerId' | 'kind' | 'target' | 'scope' | 'window' | 'key'> & {
+  readonly context: Pick<NormalRecord['context'], 'runId'>
+}
+
 /**
  * An array, because text joined with a separator lets `a|b`, `c` meet `a`, `b|c`. A caller's key lives under producer
  * and kind: two producers can not collide.
  */
-export function recordKey(record: NormalRecord): string {
+export function recordKey(record: FactName): string {
   const { producerId, kind, target, scope, context, window, key } = record
   if (key !== undefined) return hashOf(canonicalJson([producerId, kind, key]))
   const named = [target.sourceId, target.schema, target.table]

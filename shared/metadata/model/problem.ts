@@ -1,3 +1,5 @@
+import type { z } from 'zod'
+
 /**
  * Why a record is not stored. Codes are part of the interface: they become the problem types of the HTTP service.
  *
@@ -46,4 +48,20 @@ export function schemaInvalid(errors: readonly FieldError[]): RecordProblem {
 /** `['payload', 'a/b', 0]` is `/payload/a~1b/0`. */
 export function pointerOf(path: readonly PropertyKey[]): string {
   return path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+}
+
+/** What zod found, below `path`. */
+export function fieldErrors(error: z.ZodError, path: readonly PropertyKey[]): FieldError[] {
+  return error.issues.flatMap((issue): FieldError[] => {
+    const at = [...path, ...issue.path]
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((name) => ({
+        pointer: pointerOf([...at, name]),
+        code: issue.code,
+        detail: 'expected no such property',
+      }))
+    }
+    const detail = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
+    return [{ pointer: pointerOf(at), code: issue.code, detail }]
+  })
 }

@@ -10,9 +10,17 @@ export const METADATA_QUEUE = 'metadata'
  */
 export type MetadataBus = { readonly announce: () => Promise<void> }
 
-/** A hint in the queue `metadata`. */
+/** Of one process: whoever takes a hint moves all that is due, so a second within this would find nothing, ms. */
+const PAUSE_MS = 1_000
+
+/** A hint in the queue `metadata`, at most one a second: what it comes too early for is found by the sweep. */
 export function queueBus({ queues, log }: { readonly queues: Queues; readonly log: Log }): MetadataBus {
-  return quietly(log, () => queues.send(METADATA_QUEUE, JSON.stringify({ v: 1 })))
+  let nextMs = 0
+  return quietly(log, async () => {
+    if (performance.now() < nextMs) return
+    nextMs = performance.now() + PAUSE_MS
+    await queues.send(METADATA_QUEUE, JSON.stringify({ v: 1 }))
+  })
 }
 
 /** The dispatcher, called at once in the process that has committed. */

@@ -1,13 +1,15 @@
+import { checkAll } from '../model/check.ts'
 import type { MetadataRepository } from '../model/repository.ts'
 import {
   addDispatched,
   type CheckedRow,
-  checkRows,
+  checkRow,
   concludeRows,
   type DispatchBatch,
   type Dispatched,
   type DispatchSource,
   NOTHING_DISPATCHED,
+  sortRows,
 } from './dispatch.ts'
 import { leaseOutbox } from './outbox-claim.ts'
 
@@ -21,12 +23,14 @@ const LEASE_S = 300
  */
 export function dispatchElsewhere(
   source: DispatchSource,
-  repositoryOf: (tenant: string) => MetadataRepository,
+  repositoryOf: (tenant: string) => Promise<MetadataRepository>,
 ): DispatchBatch {
   return async (batchMax) => {
     const rows = await leaseOutbox(source.db, batchMax, LEASE_S)
     if (rows.length === 0) return null
-    const { good, refused } = checkRows(source, rows)
+    await source.kinds.refresh()
+    const results = await checkAll(source.kinds, rows, (row, kinds) => checkRow(source, row, kinds))
+    const { good, refused } = sortRows(rows, results)
     const wrong = refused.map(({ row, problem }) => ({ row, result: { outcome: 'refused' as const, problem } }))
     let sum = NOTHING_DISPATCHED
     if (wrong.length > 0) sum = await source.db.transaction((tx) => concludeRows(tx, source, wrong))
@@ -34,7 +38,7 @@ export function dispatchElsewhere(
     for (const tenant of new Set(good.map(({ checked }) => checked.tenant))) {
       const theirs = good.filter(({ checked }) => checked.tenant === tenant)
       try {
-        sum = addDispatched(sum, await handOver(source, repositoryOf(tenant), theirs))
+        sum = addDispatched(sum, await handOver(source, await repositoryOf(tenant), theirs))
       } catch (error) {
         // One tenant's trouble is not the others'; its rows wait until their lease has run out.
         failure ??= error

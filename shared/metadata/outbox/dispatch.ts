@@ -1,7 +1,8 @@
 import type { Log } from '../../log/log.ts'
 import type { Database, Queryable } from '../../postgres/database.ts'
-import { checkRecordText } from '../model/check.ts'
+import { type Checked, checkRecordText } from '../model/check.ts'
 import type { CheckedRecord } from '../model/identity.ts'
+import type { KindBook } from '../model/kind-book.ts'
 import type { MetadataKinds } from '../model/kinds.ts'
 import type { RecordProblem } from '../model/problem.ts'
 import type { MetadataEnvironment } from '../model/record.ts'
@@ -13,7 +14,7 @@ import { keepRejects, type MetadataReject } from './rejects.ts'
 export type DispatchSource = {
   /** The producers' database: its outbox. */
   readonly db: Database
-  readonly kinds: MetadataKinds
+  readonly kinds: KindBook
   /** Of this deployment: whose the rows without a tenant are, and what is added to each context. */
   readonly environment: MetadataEnvironment
   readonly log: Log
@@ -70,15 +71,21 @@ export type CheckedRow = { readonly row: OutboxRow; readonly checked: CheckedRec
 type RefusedRow = { readonly row: OutboxRow; readonly problem: RecordProblem; readonly recordId?: string | undefined }
 
 /** Whose it is, and what it is. Judged by the database's clock, which is also the one of the store. */
-export function checkRows(
-  { kinds, environment }: DispatchSource,
+export function checkRow({ environment }: DispatchSource, row: OutboxRow, kinds: MetadataKinds): Checked {
+  const tenant = row.tenant ?? environment.tenant
+  return checkRecordText(row.record, { kinds, environment: { ...environment, tenant }, now: row.now })
+}
+
+/** `results` are those of the rows, in their order. */
+export function sortRows(
   rows: readonly OutboxRow[],
+  results: readonly Checked[],
 ): { readonly good: readonly CheckedRow[]; readonly refused: readonly RefusedRow[] } {
   const good: CheckedRow[] = []
   const refused: RefusedRow[] = []
-  for (const row of rows) {
-    const tenant = row.tenant ?? environment.tenant
-    const result = checkRecordText(row.record, { kinds, environment: { ...environment, tenant }, now: row.now })
+  for (const [index, row] of rows.entries()) {
+    const result = results[index]
+    if (result === undefined) throw new Error(`outbox: expected ${rows.length} checked rows, got ${results.length}`)
     if (result.ok) good.push({ row, checked: result.checked })
     else refused.push({ row, problem: result.problem })
   }

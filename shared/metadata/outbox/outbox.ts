@@ -1,7 +1,9 @@
+import { toError } from '../../errors.ts'
 import { canonicalJson } from '../../json.ts'
 import type { Log } from '../../log/log.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'
-import { type CheckOptions, checkRecord } from '../model/check.ts'
+import { type CheckOptions, checkAll, checkRecord } from '../model/check.ts'
+import type { KindBook } from '../model/kind-book.ts'
 import type { RecordProblem } from '../model/problem.ts'
 import type { NewMetadataRecord } from '../model/record.ts'
 import { keepRejects, type MetadataReject } from './rejects.ts'
@@ -24,27 +26,46 @@ export class RecordRefusedError extends Error {
   }
 }
 
-export type PrepareOptions = CheckOptions & {
+export type PrepareOptions = Omit<CheckOptions, 'kinds'> & {
+  readonly kinds: KindBook
   readonly log: Log
   /** Throws RecordRefusedError for the first that is refused. */
   readonly strict?: boolean
 }
 
 /** Before the transaction: what is refused is logged and kept as a reject, and nobody fails of it unless strict. */
-export function prepareRecords(records: readonly NewMetadataRecord[], options: PrepareOptions): PreparedRecords {
+export async function prepareRecords(
+  records: readonly NewMetadataRecord[],
+  { kinds, log, strict, ...options }: PrepareOptions,
+): Promise<PreparedRecords> {
   const { tenant } = options.environment
   const texts: string[] = []
   const rejects: MetadataReject[] = []
-  for (const record of records) {
-    const result = checkRecord(record, options)
+  const results = await checkAll(quietly(kinds, log), records, (record, known) =>
+    checkRecord(record, { ...options, kinds: known }),
+  )
+  for (const [index, result] of results.entries()) {
     if (result.ok) texts.push(canonicalJson(result.checked.json))
     else {
-      if (options.strict) throw new RecordRefusedError(result.problem)
-      options.log.warn('metadata_record_refused', { kind: record.kind, ...result.problem })
+      if (strict) throw new RecordRefusedError(result.problem)
+      const record = records[index]
+      log.warn('metadata_record_refused', { kind: record?.kind, ...result.problem })
       rejects.push({ tenant, text: printed(record), problem: result.problem })
     }
   }
   return { tenant, texts, rejects }
+}
+
+/** A registry that does not answer fails no load: what it would have known is a reject until it is replayed. */
+function quietly(kinds: KindBook, log: Log): KindBook {
+  const reload = async () => {
+    try {
+      await kinds.reload()
+    } catch (error) {
+      log.warn('metadata_kinds_not_reloaded', { error: toError(error) })
+    }
+  }
+  return { ...kinds, reload }
 }
 
 const WRITE: Statement = {

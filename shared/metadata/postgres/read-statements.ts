@@ -1,14 +1,14 @@
 import type { Statement } from '../../postgres/database.ts'
 
 // The body goes through as text: the driver would parse it, and we would write it again.
-const COLUMNS = `
+export const COLUMNS = `
   r.record_id as "recordId", t.source_id as "sourceId", t.schema_name as "schemaName", t.table_name as "tableName",
   r.kind, r.kind_version as "kindVersion", r.scope, r.effective_at as "effectiveAt", r.ordered_at as "orderedAt",
   r.revision, r.producer_id as "producerId", r.job_id as "jobId", r.run_id as "runId", r.window_start as "windowStart",
   r.window_end as "windowEnd", r.outcome, r.quality, r.produced_at as "producedAt", r.stored_at as "storedAt",
   r.body::text as body, s.body::text as columns`
 
-const BODIES = `
+export const BODIES = `
   join metadata.target t on t.target_no = r.target_no
   left join metadata.schema_body s
     on r.kind = 'schema_snapshot' and s.tenant_no = r.tenant_no and s.fingerprint = r.body #>> '{payload,fingerprint}'`

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type Instant, MICROS_PER_MS, parseInstant } from '../../instant.ts'
 import { sha256Hex } from '../../sha256.ts'
-import { checkRecord } from '../model/check.ts'
+import { checkAll, checkRecord } from '../model/check.ts'
 import { pageLimit, readCursor, writeCursor } from '../model/cursor.ts'
 import type { CheckedRecord } from '../model/identity.ts'
 import { instantText } from '../model/instant-text.ts'
@@ -11,9 +11,11 @@ import {
   type MetadataRepository,
   type PageRequest,
   QueryError,
+  type RecordFilter,
   type RecordPage,
   type StoreResult,
 } from '../model/repository.ts'
+import { aggregatePage } from './aggregate.ts'
 import { queryConditions } from './query-conditions.ts'
 import { HISTORY, LATEST, queryStatement } from './read-statements.ts'
 import { type PostgresStore, storeMany } from './store-many.ts'
@@ -37,13 +39,27 @@ export function openPostgresRepository(options: PostgresRepositoryOptions): Meta
   const bulkStore = async (records: readonly unknown[]): Promise<readonly StoreResult[]> => {
     const now = clock()
     const good: CheckedRecord[] = []
-    const checked = records.map((record) => {
-      const result = checkRecord(record, { kinds, environment, now })
+    await kinds.refresh()
+    const results = await checkAll(kinds, records, (record, known) =>
+      checkRecord(record, { kinds: known, environment, now }),
+    )
+    const checked = results.map((result) => {
       if (!result.ok) return { outcome: 'refused' as const, problem: result.problem }
       return good.push(result.checked) - 1
     })
-    const results = await storeMany(store, good)
-    return checked.map((result) => (typeof result === 'number' ? (results[result] as StoreResult) : result))
+    const stored = await storeMany(store, good)
+    return checked.map((result) => (typeof result === 'number' ? (stored[result] as StoreResult) : result))
+  }
+
+  const filterOf = async (given: RecordFilter) => {
+    try {
+      return normalFilter(given, kinds.known())
+    } catch (error) {
+      if (!(error instanceof QueryError)) throw error
+      // It may ask for extras that were declared since.
+      await kinds.reload()
+      return normalFilter(given, kinds.known())
+    }
   }
 
   return {
@@ -66,7 +82,7 @@ export function openPostgresRepository(options: PostgresRepositoryOptions): Meta
       )
     },
     async query(given, page = {}) {
-      const { filter, json } = normalFilter(given, kinds)
+      const { filter, json } = await filterOf(given)
       const request = { query: json }
       const { limit, at } = readPage(page, request, ['infinity', LAST_ID])
       const [effectiveAt = '', recordId = ''] = at
@@ -77,6 +93,7 @@ export function openPostgresRepository(options: PostgresRepositoryOptions): Meta
       const rows = await db.query<StoredRow>(statement, [...conditions.values, limit + 1])
       return pageOf(rows, limit, (row) => writeCursor(request, [instantText(row.effectiveAt), row.recordId]))
     },
+    aggregate: (asked, page) => aggregatePage(db, tenant, asked, page),
   }
 }
 

@@ -3,6 +3,8 @@ import { PermanentError } from '../../errors.ts'
 import { canonicalJson } from '../../json.ts'
 import type { Queryable } from '../../postgres/database.ts'
 import type { CheckedRecord } from '../model/identity.ts'
+import { isFacet } from '../model/kind.ts'
+import type { KindBook } from '../model/kind-book.ts'
 import { schemaSnapshot } from '../model/kinds/schema-snapshot.ts'
 import type { MetadataKinds } from '../model/kinds.ts'
 import { problem } from '../model/problem.ts'
@@ -27,13 +29,13 @@ type Numbered = { readonly recordId: string; readonly checked: CheckedRecord }
  */
 export async function storeBatch(
   tx: Queryable,
-  { names, kinds }: { readonly names: NameBook; readonly kinds: MetadataKinds },
+  { names, kinds }: { readonly names: NameBook; readonly kinds: KindBook },
   records: readonly CheckedRecord[],
 ): Promise<StoredBatch> {
   const numbers = await names.resolve(tx, records.flatMap(namesOf))
   const batch = records.map((checked) => ({ recordId: uuidv7(), checked }))
   await storeSchemas(tx, numbers, records)
-  const rows = await tx.query<{ recordId: string }>(STORE, columnsOf(batch, numbers, kinds))
+  const rows = await tx.query<{ recordId: string }>(STORE, columnsOf(batch, numbers, kinds.known()))
   const stored = new Set(rows.map(({ recordId }) => recordId))
   await storeLinks(
     tx,
@@ -80,11 +82,11 @@ function columnsOf(batch: readonly Numbered[], numbers: Numbers, kinds: Metadata
   ]
 }
 
-/** As `name=value`; the statement writes tenant and kind before it. */
+/** As `name=value`; the statement writes tenant and kind before it. Older versions of a kind may have declared fewer. */
 function facetsOf({ kind, extras }: NormalRecord, kinds: MetadataKinds): string | null {
   const facets = (kinds.get(kind)?.facets ?? []).flatMap((name) => {
     const value = extras?.[name]
-    return value === undefined ? [] : [`${name}=${String(value)}`]
+    return isFacet(value) ? [`${name}=${String(value)}`] : []
   })
   return facets.length === 0 ? null : JSON.stringify(facets)
 }

@@ -1,7 +1,7 @@
 import { canonicalJson } from '../../json.ts'
 import type { Database } from '../../postgres/database.ts'
 import type { CheckedRecord } from '../model/identity.ts'
-import type { MetadataKinds } from '../model/kinds.ts'
+import type { KindBook } from '../model/kind-book.ts'
 import type { StoreResult } from '../model/repository.ts'
 import { type Folded, resultsOf, waves } from '../model/waves.ts'
 import { keepRejects, type MetadataReject } from '../outbox/rejects.ts'
@@ -9,7 +9,7 @@ import type { NameBook } from './names.ts'
 import { halving } from './refusal.ts'
 import { storeBatch } from './store-batch.ts'
 
-export type PostgresStore = { readonly db: Database; readonly names: NameBook; readonly kinds: MetadataKinds }
+export type PostgresStore = { readonly db: Database; readonly names: NameBook; readonly kinds: KindBook }
 
 /** 15,500 records/s of 1 KB were measured with 500 in a batch, 10,500 with 16. */
 export const BATCH_MAX = 500

@@ -1,11 +1,10 @@
 import type { BlobContainer } from '../../azure/blobs.ts'
 import { openTable } from '../../azure/tables.ts'
+import { PROGRESS_TABLE, QUEUES } from '../../config/storage-names.ts'
 import type { Platform } from '../../platform.ts'
 import { PROBE_PATH } from '../../provenance/raw-path.ts'
-import { PROGRESS_TABLE } from '../progress.ts'
 import { type Check, type Finding, fail, look, ok, warn } from './check.ts'
 
-const QUEUES = ['land', 'curate']
 const PROBE_BODY = new TextEncoder().encode('tributary doctor: raw is written once\n')
 
 /** Are containers and queues there, and is what is in raw written once. */

@@ -17,8 +17,18 @@ create table metadata.compacted_file (
   bytes bigint not null,
   min_effective_at timestamptz not null,
   max_effective_at timestamptz not null,
+  -- Its records are in the order of their ids: where one of them is looked for.
+  first_record_id uuid not null,
+  last_record_id uuid not null,
   created_at timestamptz not null default now(),
   primary key (kind, tenant_no, stored_day)
+);
+
+-- Who may do what only one may do at a time; whoever finds it expired takes it with the next epoch.
+create table metadata.lease (
+  lease text collate "C" primary key,
+  epoch int not null,
+  expires_at timestamptz not null
 );
 
 -- metric '': the facts themselves, counted with their outcomes; else a number of the payload that the kind rolls up.
@@ -36,7 +46,8 @@ create table metadata.rollup (
   outcomes jsonb not null default '{}',
   primary key (target_no, kind, scope, metric, grain, bucket)
 );
-create index rollup_kind on metadata.rollup (kind, metric, grain, bucket, target_no, scope);
+-- All of a kind over time, in the order of buckets.
+create index rollup_kind on metadata.rollup (kind, grain, bucket);
 
 -- What artifacts of other systems tell of a run, by identities of their own: in any order, however often.
 create table metadata.import_event (
@@ -100,3 +111,6 @@ create table metadata.rate_budget (
   tokens real not null,
   refilled_at timestamptz not null default now()
 );
+
+-- Retention: a page lies in the container `archive` from the one instant on, and no more in `raw` from the other.
+alter table provenance.raw_page add column archived_at timestamptz, add column removed_at timestamptz;

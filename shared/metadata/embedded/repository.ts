@@ -1,0 +1,105 @@
+import { type Instant, MICROS_PER_MS } from '../../instant.ts'
+import { encodePathPart } from '../../path-part.ts'
+import { checkAll, checkRecord } from '../model/check.ts'
+import type { CheckedRecord } from '../model/identity.ts'
+import type { KindBook } from '../model/kind-book.ts'
+import type { MetadataEnvironment } from '../model/record.ts'
+import { normalFilter, normalSeries } from '../model/record-filter.ts'
+import { type MetadataRepository, QueryError, type RecordFilter, type StoreResult } from '../model/repository.ts'
+import { aggregatePage } from './aggregate.ts'
+import type { EmbeddedFiles } from './files.ts'
+import type { JournalLimits } from './journal.ts'
+import { type EntryPage, historyPage, queryPage } from './pages.ts'
+import { openStore } from './store.ts'
+
+export type EmbeddedRepositoryOptions = {
+  /** A folder or a container: `folderFiles`, `containerFiles`. */
+  readonly store: EmbeddedFiles
+  /** Its tenant is whose records are stored and seen. Each has a folder of its own, with a writer of its own. */
+  readonly environment: MetadataEnvironment
+  readonly kinds: KindBook
+  readonly clock?: () => Instant
+  readonly limits?: JournalLimits
+}
+
+export type EmbeddedRepository = MetadataRepository & {
+  /** Writes the index, so that the next one opens at once, and lets the next writer in. */
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Metadata records in files, without a server, for one process: `index.json`, `log/`, `records/` below the tenant's
+ * name. Throws LeaseLostError where another process writes there, PermanentError where the files are damaged.
+ */
+export async function openEmbeddedRepository(options: EmbeddedRepositoryOptions): Promise<EmbeddedRepository> {
+  const { store: files, environment, kinds, clock = systemClock, limits } = options
+  await kinds.refresh()
+  const store = await openStore({ files: filesBelow(files, encodePathPart(environment.tenant)), kinds, limits })
+  const { index } = store
+
+  const bulkStore = async (records: readonly unknown[]): Promise<readonly StoreResult[]> => {
+    const now = clock()
+    const good: CheckedRecord[] = []
+    await kinds.refresh()
+    const results = await checkAll(kinds, records, (record, known) =>
+      checkRecord(record, { kinds: known, environment, now }),
+    )
+    const checked = results.map((result) => {
+      if (!result.ok) return { outcome: 'refused' as const, problem: result.problem }
+      return good.push(result.checked) - 1
+    })
+    const stored = await store.write(good, now)
+    return checked.map((result) => (typeof result === 'number' ? (stored[result] as StoreResult) : result))
+  }
+  const filterOf = async (given: RecordFilter) => {
+    try {
+      return normalFilter(given, kinds.known())
+    } catch (error) {
+      if (!(error instanceof QueryError)) throw error
+      // It may ask for extras that were declared since.
+      await kinds.reload()
+      return normalFilter(given, kinds.known())
+    }
+  }
+  const recordsOf = async ({ entries, next }: EntryPage) => ({ records: await store.read(entries), next })
+
+  return {
+    bulkStore,
+    store: async (record) => (await bulkStore([record]))[0] as StoreResult,
+    async latest(asked) {
+      const series = index.series(normalSeries(asked))
+      if (!series || series.latest === null) return null
+      const { changeNo } = series
+      const [record] = await store.read([series.latest])
+      return record === undefined ? null : { record, changeNo }
+    },
+    history: async (asked, page = {}) => recordsOf(historyPage(index, normalSeries(asked), page)),
+    async query(given, page = {}) {
+      const { filter, json } = await filterOf(given)
+      return recordsOf(queryPage(index, filter, json, page))
+    },
+    aggregate: async (asked, page) => aggregatePage(index, kinds.known(), asked, page),
+    close: store.close,
+  }
+}
+
+function filesBelow(files: EmbeddedFiles, folder: string): EmbeddedFiles {
+  const below = (path: string) => `${folder}/${path}`
+  return {
+    place: `${files.place}/${folder}`,
+    lock: (path) => files.lock(below(path)),
+    append: (path, body, position) => files.append(below(path), body, position),
+    cut: (path, bytes) => files.cut(below(path), bytes),
+    create: (path, body) => files.create(below(path), body),
+    replace: (path, body) => files.replace(below(path), body),
+    read: (path, from) => files.read(below(path), from),
+    async list(path) {
+      const found = await files.list(below(path))
+      return found.map(({ path: name, bytes }) => ({ path: name.slice(folder.length + 1), bytes }))
+    },
+  }
+}
+
+function systemClock(): Instant {
+  return BigInt(Date.now()) * MICROS_PER_MS
+}
