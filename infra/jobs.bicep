@@ -108,6 +108,8 @@ resource backfill 'Microsoft.App/jobs@2025-07-01' = {
               { name: 'PGHOST', value: postgresHost }
               { name: 'PGDATABASE', value: databaseName }
               { name: 'PGUSER', value: appIdentityName }
+              { name: 'METADATA_REPOSITORY', value: 'postgres' }
+              { name: 'METADATA_TENANT', value: 'default' }
             ],
             map(credentials, name => { name: name, secretRef: toLower(replace(name, '_', '-')) })
           )

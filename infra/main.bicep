@@ -27,7 +27,7 @@ param instanceMemoryMB int = 2048
 @minValue(1)
 @maxValue(1000)
 @description('Of each function group: all HTTP together, every queue and every timer alone. Times 2 connections it must fit postgresSku')
-param maximumInstanceCount int = 20
+param maximumInstanceCount int = 18
 
 @allowed(['Standard_B1ms', 'Standard_B2s', 'Standard_B2ms', 'Standard_D2ds_v5', 'Standard_D4ds_v5'])
 param postgresSku string = 'Standard_B2s'

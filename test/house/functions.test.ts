@@ -9,11 +9,13 @@ const ROOT = new URL('../../', import.meta.url)
 const text = (path: string) => readFile(new URL(path, ROOT), 'utf8')
 
 describe('the functions', () => {
-  test('are the seven of the design, each of at most 60 lines and with one trigger', async () => {
+  test('are the nine of the design, each of at most 60 lines and with one trigger', async () => {
     const names = (await readdir(new URL('functions/', ROOT))).sort()
     expect(names).toEqual([
       'curate.ts',
       'land.ts',
+      'metadata-api.ts',
+      'metadata.ts',
       'plan-ingests.ts',
       'plan-lookbacks.ts',
       'quarantine.ts',
@@ -47,15 +49,16 @@ describe('the settings', () => {
       'LAKE_STORAGE',
       ...Object.keys(SCHEDULE_DEFAULTS),
     ])
-    for (const path of ['shared/config/settings.ts', 'shared/platform.ts']) {
-      for (const [, name = ''] of (await text(path)).matchAll(/(?:env\.|')([A-Z]+_[A-Z_]*[A-Z])\b/g)) read.add(name)
+    for (const path of ['shared/config/settings.ts', 'shared/config/metadata-settings.ts', 'shared/platform.ts']) {
+      for (const [, name = ''] of (await text(path)).matchAll(/(?:env\.|'|[{,] )([A-Z]+_[A-Z_]*[A-Z])\b/g)) read.add(name)
     }
     for (const source of SOURCES.values()) {
       read.add(`${source.id.toUpperCase()}_BASE_URL`)
       for (const name of source.credentials) read.add(name)
     }
     // Given by Azure, and the parts of settings that the example spells as connection strings.
-    for (const name of ['WEBSITE_INSTANCE_ID', 'DATABASE_URL']) read.delete(name)
+    for (const name of ['WEBSITE_INSTANCE_ID', 'WEBSITE_RESOURCE_GROUP', 'WEBSITE_SITE_NAME', 'DATABASE_URL'])
+      read.delete(name)
     const { DATABASE_URL, ...listed } = await example()
     expect(DATABASE_URL).toBeDefined()
     expect(Object.keys(listed).sort()).toEqual([...read].sort())

@@ -2,6 +2,8 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import type { Environment } from '../../shared/config/environment.ts'
 import { SCHEDULE_DEFAULTS, schedule } from '../../shared/config/settings.ts'
 import { CONTAINERS as LAKE_CONTAINERS, TABLES as LAKE_TABLES } from '../../shared/config/storage-names.ts'
+import { ROUTE_PREFIX } from '../../shared/metadata/service/request.ts'
+import { ROUTES } from '../../shared/metadata/service/routes.ts'
 import { openPlatform } from '../../shared/platform.ts'
 import { SOURCES } from '../../shared/sources/registry.ts'
 import { record, text } from './bicep/functions.ts'
@@ -67,11 +69,16 @@ const NOT_IN_AZURE = [
   'PGPORT',
   'PGSSLMODE',
   ...[...SOURCES.keys()].map((id) => `${id.toUpperCase()}_BASE_URL`),
+  // Metadata is in the database of the ingests; docs/metadata.md says how it moves out.
+  'METADATA_DATABASE_URL',
+  'METADATA_TOKEN_ENVIRONMENT',
   // The lake's account has no queue.
   'LAKE_STORAGE__queueServiceUri',
   // Given by the host.
   'AzureWebJobsScriptRoot',
   'WEBSITE_INSTANCE_ID',
+  'WEBSITE_RESOURCE_GROUP',
+  'WEBSITE_SITE_NAME',
   // Of the local stack.
   'TRIBUTARY_INSTANCE',
   // People are told from one place, which is the action group.
@@ -106,7 +113,7 @@ describe('settings', () => {
     const both = Object.keys(deployed).filter(
       (name) => name in example && !name.endsWith('_KEY') && !/_KEY_ID$/.test(name),
     )
-    expect(both).toHaveLength(8)
+    expect(both).toHaveLength(10)
     for (const name of both) expect({ [name]: deployed[name] }).toEqual({ [name]: example[name] })
   })
 
@@ -167,8 +174,13 @@ describe('queues, containers and tables', () => {
     expect(sorted(connections.map((name) => text(name)))).toEqual(['AzureWebJobsStorage'])
   })
 
-  test('only the status answers HTTP: whoever has its key, and only by reading', () => {
-    expect(triggersOf('httpTrigger')).toMatchObject([{ route: 'status', methods: ['GET'], authLevel: 'function' }])
+  test('the status answers HTTP to whoever has its key, and only by reading; all else is the metadata service', () => {
+    const http = triggersOf('httpTrigger')
+    const [status, ...others] = http.filter(({ authLevel }) => authLevel !== 'anonymous')
+    expect(status).toMatchObject({ route: 'status', methods: ['GET'], authLevel: 'function' })
+    expect(others).toEqual([])
+    const open = http.filter(({ authLevel }) => authLevel === 'anonymous').map(({ route }) => text(route))
+    expect(sorted(open)).toEqual(sorted(ROUTES.map(({ path }) => `${ROUTE_PREFIX}${path}`)))
   })
 
   test('timers have the six fields of the schedule that their setting has in Azure', () => {
