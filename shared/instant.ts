@@ -95,3 +95,8 @@ export function parseDateOrInstant(text: string): Instant | undefined {
   const days = parseDate(text)
   return days === undefined ? parseInstant(text) : instantOfDate(days)
 }
+
+/** By the clock of this machine, to the millisecond. */
+export function systemNow(): Instant {
+  return BigInt(Date.now()) * MICROS_PER_MS
+}

@@ -9,6 +9,7 @@ import { type IoHook, withoutHook } from './io-hook.ts'
 import { createLog, type Log, type LogSink } from './log/log.ts'
 import { type Metadata, openMetadata } from './metadata/metadata.ts'
 import { type MetadataBus, queueBus } from './metadata/outbox/bus.ts'
+import { rawWithArchive } from './metadata/retention/raw-archive.ts'
 import { databaseConnection } from './postgres/connection.ts'
 import { type Database, openDatabase } from './postgres/database.ts'
 import type { ProviderSource, Source } from './sources/contract.ts'
@@ -21,6 +22,7 @@ export type Platform = {
   readonly db: Database
   /** Files dropped by others, as they are. */
   readonly landing: BlobContainer
+  /** Pages that were archived are found where they were. */
   readonly raw: BlobContainer
   readonly curated: BlobContainer
   readonly queues: Queues
@@ -71,7 +73,7 @@ export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES 
     settings,
     db,
     landing: container('landing'),
-    raw: container('raw'),
+    raw: rawWithArchive(container('raw'), container('archive')),
     curated: container('curated'),
     queues,
     metadata,

@@ -8,6 +8,7 @@ import { registerExplain } from './commands/explain.ts'
 import { registerFsck } from './commands/fsck.ts'
 import { registerIngest } from './commands/ingest.ts'
 import { registerLease } from './commands/lease.ts'
+import { registerNightly } from './commands/nightly.ts'
 import { registerPreview } from './commands/preview.ts'
 import { registerQuarantine } from './commands/quarantine.ts'
 import { registerRejects } from './commands/rejects.ts'
@@ -36,6 +37,7 @@ const REGISTER = [
   registerFsck,
   registerExplain,
   registerRejects,
+  registerNightly,
 ] as const
 
 export type RunOptions = Omit<Cli, 'exitWith'>

@@ -18,6 +18,8 @@ export type Settings = {
   /** A transient failure becomes a quarantine after this many attempts over this long; both must be reached. */
   readonly quarantineAttempts: number
   readonly quarantineSeconds: number
+  /** Days after which raw pages go to the archive, by source; others stay for ever. */
+  readonly rawRetentionDays: ReadonlyMap<string, number>
   readonly logLevel: LogLevel
   readonly alertWebhookUrl: string | undefined
   /** Values that must never be logged. */
@@ -39,6 +41,8 @@ export const SCHEDULE_DEFAULTS = {
 
 // Deployed before its Key Vault reference resolved: the text itself must never be used as a secret.
 const UNRESOLVED = '@Microsoft.KeyVault('
+const RAW_RETENTION_DAYS_MIN = 7
+
 /** Reads every setting and reports all problems together. */
 export function parseSettings(env: Environment): Settings {
   const problems: string[] = []
@@ -65,6 +69,7 @@ export function parseSettings(env: Environment): Settings {
       { fallback: 86_400, min: 0, max: 31_536_000 },
       report,
     ),
+    rawRetentionDays: rawRetention(env, report),
     logLevel: logLevel(env, report),
     alertWebhookUrl: url(env, 'TRIBUTARY_ALERT_WEBHOOK_URL', report),
     secrets: secretsOf(env),
@@ -105,6 +110,19 @@ function wholeNumber(
     report(`${name}: expected a whole number from ${min} to ${max}, got "${text}"`)
   }
   return value
+}
+
+/** `alpaca=400d,fred=730d`: none is shorter than a week, so that nobody's typing error empties raw. */
+function rawRetention(env: Environment, report: (problem: string) => void): ReadonlyMap<string, number> {
+  const days = new Map<string, number>()
+  for (const part of (env.TRIBUTARY_RAW_RETENTION || '').split(',').filter((text) => text.trim() !== '')) {
+    const [, source, number] = /^\s*([a-z][a-z0-9_-]*)=(\d{1,5})d\s*$/.exec(part) ?? []
+    if (source === undefined || Number(number) < RAW_RETENTION_DAYS_MIN) {
+      const expected = `source=days such as alpaca=400d, at least ${RAW_RETENTION_DAYS_MIN}d, separated by commas`
+      report(`TRIBUTARY_RAW_RETENTION: expected ${expected}, got "${part}"`)
+    } else days.set(source, Number(number))
+  }
+  return days
 }
 
 export function logLevel(env: Environment, report: (problem: string) => void): LogLevel {

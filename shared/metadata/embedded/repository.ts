@@ -1,4 +1,4 @@
-import { type Instant, MICROS_PER_MS } from '../../instant.ts'
+import { type Instant, systemNow } from '../../instant.ts'
 import { encodePathPart } from '../../path-part.ts'
 import { checkAll, checkRecord } from '../model/check.ts'
 import type { CheckedRecord } from '../model/identity.ts'
@@ -32,7 +32,7 @@ export type EmbeddedRepository = MetadataRepository & {
  * name. Throws LeaseLostError where another process writes there, PermanentError where the files are damaged.
  */
 export async function openEmbeddedRepository(options: EmbeddedRepositoryOptions): Promise<EmbeddedRepository> {
-  const { store: files, environment, kinds, clock = systemClock, limits } = options
+  const { store: files, environment, kinds, clock = systemNow, limits } = options
   await kinds.refresh()
   const store = await openStore({ files: filesBelow(files, encodePathPart(environment.tenant)), kinds, limits })
   const { index } = store
@@ -78,7 +78,7 @@ export async function openEmbeddedRepository(options: EmbeddedRepositoryOptions)
       const { filter, json } = await filterOf(given)
       return recordsOf(queryPage(index, filter, json, page))
     },
-    aggregate: async (asked, page) => aggregatePage(index, kinds.known(), asked, page),
+    aggregate: async (asked, page) => aggregatePage(index, asked, page),
     close: store.close,
   }
 }
@@ -98,8 +98,4 @@ function filesBelow(files: EmbeddedFiles, folder: string): EmbeddedFiles {
       return found.map(({ path: name, bytes }) => ({ path: name.slice(folder.length + 1), bytes }))
     },
   }
-}
-
-function systemClock(): Instant {
-  return BigInt(Date.now()) * MICROS_PER_MS
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Instant, MICROS_PER_MS, parseInstant } from '../../instant.ts'
+import { type Instant, parseInstant, systemNow } from '../../instant.ts'
 import { sha256Hex } from '../../sha256.ts'
 import { checkAll, checkRecord } from '../model/check.ts'
 import { pageLimit, readCursor, writeCursor } from '../model/cursor.ts'
@@ -32,7 +32,7 @@ const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
 /** Metadata records in PostgreSQL, in the schema `metadata` of whatever database `store` is. */
 export function openPostgresRepository(options: PostgresRepositoryOptions): MetadataRepository {
-  const { store, environment, clock = systemClock } = options
+  const { store, environment, clock = systemNow } = options
   const { tenant } = environment
   const { db, kinds } = store
 
@@ -117,8 +117,4 @@ function pageOf(rows: readonly StoredRow[], limit: number, cursorOf: (row: Store
     records: rows.slice(0, limit).map(toRecord),
     next: rows.length > limit && last !== undefined ? cursorOf(last) : null,
   }
-}
-
-function systemClock(): Instant {
-  return BigInt(Date.now()) * MICROS_PER_MS
 }

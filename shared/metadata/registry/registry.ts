@@ -1,4 +1,4 @@
-import { type Instant, MICROS_PER_MS, MICROS_PER_SECOND } from '../../instant.ts'
+import { type Instant, MICROS_PER_SECOND, systemNow } from '../../instant.ts'
 import type { Database } from '../../postgres/database.ts'
 import type { MetadataKind } from '../model/kind.ts'
 import type { KindBook } from '../model/kind-book.ts'
@@ -45,7 +45,7 @@ export type KindRegistryOptions = {
   readonly clock?: () => Instant
 }
 
-export function openKindRegistry({ db, builtin, clock = systemClock }: KindRegistryOptions): KindRegistry {
+export function openKindRegistry({ db, builtin, clock = systemNow }: KindRegistryOptions): KindRegistry {
   const versions = async (kind: string): Promise<RegistryResult<readonly KindVersion[]>> => {
     const own = builtin.get(kind)
     if (own !== undefined) return { ok: true, value: builtInVersions(own) }
@@ -102,10 +102,6 @@ export function openKindRegistry({ db, builtin, clock = systemClock }: KindRegis
     deprecate: (kind, name, sunsetAt) => changing(kind, () => deprecate(kind, name, sunsetAt)),
     published: createLoader(db),
   }
-}
-
-function systemClock(): Instant {
-  return BigInt(Date.now()) * MICROS_PER_MS
 }
 
 /** A producer that names what nobody registered asks no more often than this. */

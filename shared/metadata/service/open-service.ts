@@ -8,7 +8,7 @@ import { logLevel } from '../../config/settings.ts'
 import { hasStorage, parseStorageAccount } from '../../config/storage-setting.ts'
 import { ConfigError } from '../../errors.ts'
 import { createHttpClient } from '../../http/client.ts'
-import { MICROS_PER_MS } from '../../instant.ts'
+import { systemNow } from '../../instant.ts'
 import { type IoHook, withoutHook } from '../../io-hook.ts'
 import { createLog, type Log, type LogSink } from '../../log/log.ts'
 import { databaseConnection } from '../../postgres/connection.ts'
@@ -50,7 +50,6 @@ export function openMetadataService(env: Environment, sink: LogSink, hook: IoHoo
   const registry = openKindRegistry({ db, builtin: KINDS })
   const kinds = kindBook(registry)
   const names = createNameBook()
-  const clock = () => BigInt(Date.now()) * MICROS_PER_MS
   const budgets = createTokenBudgets(db)
   const http = createHttpClient({ hook, timeoutMs: REQUEST_TIMEOUT_MS, triesMax: HTTP_TRIES_MAX })
   const bus = queueStorage && queueBus({ queues: createQueues({ account: queueStorage, hook }), log })
@@ -60,12 +59,12 @@ export function openMetadataService(env: Environment, sink: LogSink, hook: IoHoo
     repositoryOf: (tenant) => openPostgresRepository({ store: { db, names, kinds }, environment: { tenant } }),
     kinds,
     registry,
-    authenticate: createAuthenticator({ db, clock, tokenEnvironment, entra, http, budgets }),
+    authenticate: createAuthenticator({ db, clock: systemNow, tokenEnvironment, entra, http, budgets }),
     budgets,
     tokenEnvironment,
     announce: bus === undefined ? async () => undefined : bus.announce,
     log,
-    clock,
+    clock: systemNow,
   })
   return {
     service,
