@@ -6,6 +6,7 @@ param registryEndpoint string
 param environmentId string
 param migrateJobName string
 param backfillJobName string
+param nightlyJobName string
 param backfillParallelism int
 param appIdentityId string
 param appIdentityClientId string
@@ -22,6 +23,8 @@ param lakeBlobEndpoint string
 param postgresHost string
 param databaseName string
 param vaultUri string
+@description('Days after which raw pages go to the archive: alpaca=400d,fred=730d. Empty: they stay')
+param rawRetention string = ''
 @description('Names of settings, separated by commas')
 param credentialNames string
 
@@ -60,6 +63,49 @@ resource migrate 'Microsoft.App/jobs@2025-07-01' = {
             { name: 'MIGRATE_APP_PRINCIPAL_ID', value: appIdentityPrincipalId }
             { name: 'MIGRATE_OPERATOR_ROLE', value: operatorGroupName }
             { name: 'MIGRATE_OPERATOR_PRINCIPAL_ID', value: operatorGroupId }
+          ]
+        }
+      ]
+    }
+  }
+}
+
+// Once a day: catalog, compaction, archive. As maintenance, which alone may remove a raw page.
+resource nightly 'Microsoft.App/jobs@2025-07-01' = {
+  name: nightlyJobName
+  location: location
+  tags: tags
+  identity: { type: 'UserAssigned', userAssignedIdentities: { '${maintenanceIdentityId}': {} } }
+  properties: {
+    environmentId: environmentId
+    workloadProfileName: 'Consumption'
+    configuration: {
+      triggerType: 'Schedule'
+      replicaTimeout: 14400
+      replicaRetryLimit: 1
+      scheduleTriggerConfig: { cronExpression: '15 2 * * *', parallelism: 1, replicaCompletionCount: 1 }
+      registries: [{ server: registryEndpoint, identity: maintenanceIdentityId }]
+    }
+    template: {
+      containers: [
+        {
+          name: 'nightly'
+          image: image
+          command: ['node', '--enable-source-maps', 'dist/jobs/nightly.js']
+          resources: { cpu: json('1'), memory: '2Gi' }
+          env: [
+            { name: 'AZURE_CLIENT_ID', value: maintenanceIdentityClientId }
+            { name: 'AzureWebJobsStorage__clientId', value: maintenanceIdentityClientId }
+            { name: 'AzureWebJobsStorage__blobServiceUri', value: hostBlobEndpoint }
+            { name: 'AzureWebJobsStorage__queueServiceUri', value: hostQueueEndpoint }
+            { name: 'LAKE_STORAGE__clientId', value: maintenanceIdentityClientId }
+            { name: 'LAKE_STORAGE__blobServiceUri', value: lakeBlobEndpoint }
+            { name: 'PGHOST', value: postgresHost }
+            { name: 'PGDATABASE', value: databaseName }
+            { name: 'PGUSER', value: maintenanceIdentityName }
+            { name: 'METADATA_REPOSITORY', value: 'postgres' }
+            { name: 'METADATA_TENANT', value: 'default' }
+            { name: 'TRIBUTARY_RAW_RETENTION', value: rawRetention }
           ]
         }
       ]

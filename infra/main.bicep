@@ -66,6 +66,7 @@ var abbrs = loadJsonContent('./abbreviations.json')
 var resourceToken = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = { 'azd-env-name': environmentName }
 var backfillJobName = '${abbrs.containerAppsJob}backfill-${resourceToken}'
+var nightlyJobName = '${abbrs.containerAppsJob}nightly-${resourceToken}'
 var migrateJobName = '${abbrs.containerAppsJob}migrate-${resourceToken}'
 var databaseName = 'tributary'
 
@@ -257,6 +258,7 @@ output KEY_VAULT_URI string = vault.outputs.vaultUri
 output CREDENTIAL_NAMES string = join(vault.outputs.credentialNames, ',')
 output MIGRATE_JOB_NAME string = migrateJobName
 output BACKFILL_JOB_NAME string = backfillJobName
+output NIGHTLY_JOB_NAME string = nightlyJobName
 output BACKFILL_PARALLELISM int = backfillParallelism
 
 // For people: docs/portal.md.

@@ -65,6 +65,8 @@ const NOT_IN_AZURE = [
   'AzureWebJobsStorage',
   'DATABASE_URL',
   'LAKE_STORAGE',
+  // Of the job nightly alone.
+  'TRIBUTARY_RAW_RETENTION',
   // Their defaults are right.
   'PGPORT',
   'PGSSLMODE',
@@ -107,6 +109,11 @@ describe('settings', () => {
     // Where Azure has its functions is the default.
     const read = own.filter((name) => name !== 'MIGRATE_MAINTENANCE_DATABASE')
     expect(sorted(Object.keys(env))).toEqual(sorted([...read, ...database]))
+  })
+
+  test('that Bicep gives the job nightly are those of the backfill without credentials, and how long raw is kept', () => {
+    const names = (job: string) => Object.keys(jobOf(deployJobs(), job).env)
+    expect(sorted(names('nightly'))).toEqual(sorted([...names('backfill'), 'TRIBUTARY_RAW_RETENTION']))
   })
 
   test('that both name have the value of the example in Azure too', () => {

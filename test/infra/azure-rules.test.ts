@@ -110,6 +110,12 @@ describe('jobs', () => {
     })
   })
 
+  test('nightly has a schedule of five fields, and runs as the one who may remove raw pages', () => {
+    const { configuration, env } = jobOf(deployJobs(), 'nightly')
+    expect(text(record(configuration.scheduleTriggerConfig).cronExpression).split(' ')).toHaveLength(5)
+    expect(env.PGUSER).toMatch(/^id-maintenance-/)
+  })
+
   test('the backfill ends itself a minute before Container Apps ends it', () => {
     const { configuration } = jobOf(deployJobs(), 'backfill')
     const [, stopAfter = ''] = /'--stop-after', `\$\{([^}]+)\}s`/.exec(readText('jobs/backfill.ts')) ?? []

@@ -76,13 +76,13 @@ export function useService() {
     get db() {
       return db
     },
-    /** When statements of that name have been answered so many times from now on. */
+    /** When statements whose names begin so have been answered so many times from now on. */
     after(statement: string, times = 1): Promise<void> {
       let left = times
       return new Promise((resolve) => {
         hook = async (operation, run) => {
           const answer = await run()
-          if (operation.subject === statement && --left === 0) {
+          if (operation.subject.startsWith(statement) && --left === 0) {
             hook = withoutHook
             resolve()
           }

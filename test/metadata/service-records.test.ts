@@ -13,7 +13,14 @@ describe('the metadata service', () => {
 
   describe('storing', () => {
     test('answers 201 with the place of what is stored, which is there', async () => {
-      const answer = await ask('POST', '/records', { body: volume(0, { target: target('one') }) })
+      const body = volume(0, {
+        target: { ...target('one'), extras: { owner: 'markets' } },
+        scope: 'a/b',
+        key: 'mine',
+        links: { inputs: [target('in')], outputs: [target('out')], baselineRuns: ['b'], parent: 'p' },
+        extras: { lane: 'live' },
+      })
+      const answer = await ask('POST', '/records', { body })
       expect(answer.status).toBe(201)
       const { recordId } = answer.body
       expect(answer.body).toEqual({ outcome: 'stored', recordId })

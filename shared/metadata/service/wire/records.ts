@@ -17,12 +17,24 @@ const name = z.string().min(1).max(256)
 /** A target by its names alone. */
 export const targetName = metadataTarget.omit({ extras: true })
 
+// What is read is open: a later version may add to it.
+const targetOut = z.object(metadataTarget.shape)
+const linksOut = z.object({
+  ...metadataLinks.shape,
+  inputs: z.array(targetOut).optional(),
+  outputs: z.array(targetOut).optional(),
+})
+const contextOut = z.object({
+  ...metadataContext.shape,
+  environment: z.object({ cluster: z.string().optional(), workspace: z.string().optional(), tenant: z.string() }),
+})
+
 /** A stored fact, as every repository gives it. */
 export const metadataRecord = z
   .object({
     recordId: z.uuid(),
-    target: metadataTarget,
-    context: metadataContext,
+    target: targetOut,
+    context: contextOut,
     kind: z.string(),
     kindVersion: z.string(),
     scope: z.string(),
@@ -33,7 +45,7 @@ export const metadataRecord = z
     producerId: z.string(),
     revision: z.int().min(0),
     quality: z.enum(['live', 'backfilled', 'estimated']),
-    links: metadataLinks.optional().describe(`at most ${LINKS_MAX}`),
+    links: linksOut.optional().describe(`at most ${LINKS_MAX}`),
     extras: jsonObject.optional(),
     key: z.string().optional(),
     effectiveAt: instantOut.describe('end of the window, else when it was produced'),
