@@ -6,6 +6,7 @@ import { withPipelineRun } from '../ops/pipeline-run.ts'
 import type { Platform } from '../platform.ts'
 import type { Statement } from '../postgres/database.ts'
 import type { Hint } from './hints.ts'
+import { readExpectations } from './plan/expectations.ts'
 import { planWindows } from './plan/plan.ts'
 import type { SelectedStream } from './plan/select-streams.ts'
 import { readUnpublished, type UnpublishedIngest } from './state/unpublished.ts'
@@ -144,7 +145,12 @@ async function workThrough(platform: Platform, run: Run): Promise<Done> {
   const refused = new Set<string>()
   let planned = 0
   while (!run.stop.aborted) {
-    const plan = await planWindows(db, { initiatedBy: 'run', pipelineRunId: run.runId, streamIds })
+    const plan = await planWindows(db, {
+      initiatedBy: 'run',
+      pipelineRunId: run.runId,
+      streamIds,
+      expectations: await readExpectations(platform, { streamIds }),
+    })
     planned += plan.planned.length
     const due = (await db.query<Due>(DUE, [streamIds])).filter((item) => !refused.has(keyOf(item)))
     await sideBySide(byStream(due), async (items) => {

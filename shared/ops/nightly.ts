@@ -37,6 +37,7 @@ export async function runNightly(platform: Platform, options: NightlyOptions): P
         log.error('nightly_step_failed', { step: name, error })
       }
     }
+    await platform.bus.announce()
     const failed = results.flatMap(({ step, error }) => (error === undefined ? [] : [`${step}: ${error.message}`]))
     if (failed.length > 0) throw new Error(`nightly: expected every step to end well, got ${failed.join('; ')}`)
     return results

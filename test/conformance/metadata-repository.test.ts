@@ -8,13 +8,17 @@ import { containerFiles } from '../../shared/metadata/embedded/container-files.t
 import type { EmbeddedFiles } from '../../shared/metadata/embedded/files.ts'
 import { folderFiles } from '../../shared/metadata/embedded/folder-files.ts'
 import { openEmbeddedRepository } from '../../shared/metadata/embedded/repository.ts'
+import { type FeedPosition, readFeed } from '../../shared/metadata/feed/feed.ts'
 import { fixedKinds } from '../../shared/metadata/model/kind-book.ts'
 import { KINDS } from '../../shared/metadata/model/kinds.ts'
 import type { MetadataEnvironment } from '../../shared/metadata/model/record.ts'
 import { openMetadataDatabase } from '../../shared/metadata/postgres/metadata-database.ts'
 import { createNameBook } from '../../shared/metadata/postgres/names.ts'
 import { openPostgresRepository } from '../../shared/metadata/postgres/repository.ts'
+import { openRemoteRepository } from '../../shared/metadata/remote/http-repository.ts'
+import { rollupConsumer } from '../../shared/metadata/rollup/consumer.ts'
 import { type Database, openDatabase } from '../../shared/postgres/database.ts'
+import { serveMetadata } from '../metadata/remote-bench.ts'
 import { describeRepository } from './metadata-repository.ts'
 
 const ours: MetadataEnvironment = { workspace: 'test', tenant: 'ours' }
@@ -28,6 +32,21 @@ function repositories(db: Database) {
   return {
     ours: openPostgresRepository({ store, environment: ours }),
     theirs: openPostgresRepository({ store, environment: theirs }),
+    rolledUp: () => rollUp(db),
+  }
+}
+
+/** What the consumer of the feed does to all that is stored; nothing is compacted. */
+async function rollUp(db: Database): Promise<void> {
+  const account = { kind: 'connection-string', connectionString: 'UseDevelopmentStorage=true' } as const
+  const files = openContainer({ account, container: 'metadata', hook: withoutHook })
+  const consumer = rollupConsumer({ files, kinds })
+  const signal = new AbortController().signal
+  for (let after: FeedPosition | null = null; ; ) {
+    const { records, position, readAt } = await readFeed(db, { tenant: null, after, limit: 500 })
+    if (records.length === 0) return
+    await consumer.consume(records, { db, readAt, signal })
+    after = position
   }
 }
 
@@ -87,5 +106,15 @@ describeRepository({
     const container = openContainer(place)
     await container.ensure()
     return embedded(containerFiles({ container, leases: openBlobLeases(place), name: 'metadata' }))
+  },
+})
+
+describeRepository({
+  name: 'remote over HTTP',
+  async open({ databaseUrl }) {
+    const { url, token, db, close } = await serveMetadata(databaseUrl)
+    const remote = async (environment: MetadataEnvironment) =>
+      openRemoteRepository({ url, token: await token(environment), environment, backoffBaseMs: 5 })
+    return { ours: await remote(ours), theirs: await remote(theirs), rolledUp: () => rollUp(db), close }
   },
 })

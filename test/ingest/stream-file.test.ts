@@ -190,6 +190,7 @@ describe('streams.json', () => {
         lookbackS: 7 * 86_400,
         lookbackEveryS: 86_400,
         retentionS: null,
+        metadataRequired: false,
       },
     ])
   })

@@ -48,6 +48,15 @@ describe('the difference of two schemas', () => {
     ])
   })
 
+  test('names the values that an enum has won and lost', () => {
+    const mood = (...values: readonly string[]) => ({
+      columns: [{ name: 'x', type: `enum mood ${JSON.stringify(values)}` }],
+    })
+    expect(compareSchemas(mood('sad', 'ok'), mood('ok', 'happy')).changes).toMatchObject([
+      { change: 'enum_changed', reason: 'added happy, removed sad' },
+    ])
+  })
+
   test('never takes two columns for one by a guess, and says how alike they are', () => {
     const { changes, possibleRenames } = compareSchemas(columns('id', 'quantity'), columns('id', 'quantities'))
     expect(possibleRenames).toEqual([{ from: 'quantity', to: 'quantities', score: 0.75 }])

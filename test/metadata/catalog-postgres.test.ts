@@ -68,7 +68,8 @@ describe('the catalog of a PostgreSQL schema', () => {
         total int generated always as (part * 2) stored,
         "Weird "" name" bool,
         primary key (id, part) include (code))`)
-    await run(`alter table ${schema}.everything add column gone int, drop column gone`)
+    await run(`alter table ${schema}.everything add column gone int`)
+    await run(`alter table ${schema}.everything drop column gone`)
     await run(`comment on column ${schema}.everything.part is 'which part'`)
     expect(await collect()).toEqual({ ...NONE, targets: 1, snapshots: 1, statistics: 1 })
     const snapshot = await latest('everything')
@@ -238,7 +239,19 @@ describe('the catalog of a PostgreSQL schema', () => {
     await collect()
     await run(`alter type ${schema}.mood add value 'one more'`)
     expect(await collect(MORNING + HOUR)).toMatchObject({ snapshots: 1, differences: 1, failed: 0 })
-    expect(await changes('t')).toMatchObject([{ column: 'mood' }])
+    expect(await changes('t')).toMatchObject([{ change: 'enum_changed', column: 'mood', severity: 'warning' }])
+  })
+
+  test('a snapshot that is too large is refused every time, and what changed is told once', async () => {
+    const comment = (column: string) => run(`comment on column ${schema}.t.${column} is '${'x'.repeat(8_000)}'`)
+    const columns = Array.from({ length: 32 }, (_, at) => `c${at}`)
+    await run(`create table ${schema}.t (${columns.map((name) => `${name} int`).join(', ')})`)
+    for (const name of columns) await comment(name)
+    expect(await collect()).toMatchObject({ snapshots: 1, failed: 0 })
+    await run(`alter table ${schema}.t add column one_more int`)
+    await comment('one_more')
+    expect(await collect(MORNING + HOUR)).toMatchObject({ snapshots: 0, differences: 1, failed: 1 })
+    expect(await collect(MORNING + 2n * HOUR)).toMatchObject({ snapshots: 0, differences: 0, failed: 1 })
   })
 
   test('pages end nowhere in between', async () => {

@@ -4,6 +4,7 @@ import { closeAlert, openAlert } from '../../ops/alerts.ts'
 import { withPipelineRun } from '../../ops/pipeline-run.ts'
 import type { Platform } from '../../platform.ts'
 import { sendHints } from '../hints.ts'
+import { readExpectations } from './expectations.ts'
 import { type PlanResult, planWindows } from './plan.ts'
 import { parseStreamFile } from './stream-file.ts'
 import { applyStreams } from './streams.ts'
@@ -15,12 +16,20 @@ import { applyStreams } from './streams.ts'
 export async function planTick(platform: Platform): Promise<PlanResult> {
   return withPipelineRun(platform, 'plan-ingests', async ({ runId, log }) => {
     const problem = await applyStreamFile(platform)
-    const result = await planWindows(platform.db, { initiatedBy: 'plan-ingests', pipelineRunId: runId })
+    // Before any stream is locked: the repository may be anywhere.
+    const expectations = await readExpectations(platform)
+    const run = { initiatedBy: 'plan-ingests', pipelineRunId: runId, expectations }
+    const result = await planWindows(platform.db, run)
     await sendHints(
       platform,
       result.planned.map((sourceIngestId) => ({ sourceIngestId, queue: 'land' as const })),
     )
-    log.info('planned', { streams: result.streams, windows: result.planned.length, widened: result.widened })
+    log.info('planned', {
+      streams: result.streams,
+      windows: result.planned.length,
+      widened: result.widened,
+      held_back: expectations.heldBack.length,
+    })
     if (problem !== undefined) throw problem
     return result
   })

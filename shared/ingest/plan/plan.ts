@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from 'uuid'
 import { formatInstant, type Instant } from '../../instant.ts'
 import type { Database, Queryable, Statement } from '../../postgres/database.ts'
+import { type Expectations, NO_EXPECTATIONS } from './expectations.ts'
 import { liveFrom, retainedFrom } from './retention.ts'
 
 /** Windows older than the newest that may be planned or landing at a time, so that history never crowds out today. */
@@ -14,7 +15,7 @@ const LOCK_BATCH: Statement = {
 select stream_id as "streamId"
   from ingest.stream
  where stream_id > $1::bigint and not paused and interval_s is not null
-   and ($3::bigint[] is null or stream_id = any($3::bigint[]))
+   and ($3::bigint[] is null or stream_id = any($3::bigint[])) and not stream_id = any($4::bigint[])
  order by stream_id
  limit $2::int
    for update`,
@@ -95,9 +96,12 @@ const INSERT: Statement = {
   name: 'insert_planned',
   text: `
 insert into provenance.source_ingest
-       (source_ingest_id, stream_id, lane, lo, hi, parameters, initiated_by, pipeline_run_id)
-select p.id, p.stream_id, 'live', p.lo, p.hi, s.params, $2::text, $3::uuid
-  from jsonb_to_recordset($1::jsonb) as p (id uuid, stream_id bigint, lo timestamptz, hi timestamptz)
+       (source_ingest_id, stream_id, lane, lo, hi, parameters, initiated_by, pipeline_run_id, expected_records,
+        expected_schema)
+select p.id, p.stream_id, 'live', p.lo, p.hi, s.params, $2::text, $3::uuid,
+       round(p.records_per_second * extract(epoch from p.hi - p.lo)), p.schema
+  from jsonb_to_recordset($1::jsonb) as p (id uuid, stream_id bigint, lo timestamptz, hi timestamptz,
+                                           records_per_second float8, schema text)
   join ingest.stream s using (stream_id)
  order by p.stream_id, p.lo
 on conflict do nothing
@@ -124,6 +128,7 @@ export type PlanRun = {
   readonly pipelineRunId: string | null
   /** No other stream is planned; absent: all are. */
   readonly streamIds?: readonly number[]
+  readonly expectations?: Expectations
 }
 
 type Piece = { readonly streamId: number; readonly lo: Instant; readonly hi: Instant }
@@ -148,7 +153,9 @@ export async function planWindows(db: Database, run: PlanRun): Promise<PlanResul
 }
 
 async function planBatch(tx: Queryable, after: number, run: PlanRun) {
-  const locked = await tx.query<{ streamId: number }>(LOCK_BATCH, [after, STREAMS_PER_BATCH, run.streamIds ?? null])
+  const { heldBack } = run.expectations ?? NO_EXPECTATIONS
+  const values = [after, STREAMS_PER_BATCH, run.streamIds ?? null, heldBack]
+  const locked = await tx.query<{ streamId: number }>(LOCK_BATCH, values)
   const streamIds = locked.map(({ streamId }) => streamId)
   if (streamIds.length === 0) return { streamIds, planned: [], widened: 0 }
   // Statements after the lock see what was committed while we waited for it.
@@ -160,11 +167,14 @@ async function planBatch(tx: Queryable, after: number, run: PlanRun) {
 }
 
 async function insertPieces(tx: Queryable, pieces: readonly Piece[], run: PlanRun): Promise<readonly string[]> {
+  const { known } = run.expectations ?? NO_EXPECTATIONS
   const rows = pieces.map(({ streamId, lo, hi }) => ({
     id: uuidv7(),
     stream_id: streamId,
     lo: formatInstant(lo),
     hi: formatInstant(hi),
+    records_per_second: known.get(streamId)?.recordsPerSecond,
+    schema: known.get(streamId)?.schema,
   }))
   const inserted = await tx.query<{ sourceIngestId: string }>(INSERT, [
     JSON.stringify(rows),

@@ -30,6 +30,8 @@ export type StreamDefinition = {
   readonly lookbackEveryS: number
   /** Null: the provider keeps everything. */
   readonly retentionS: number | null
+  /** Not planned while the metadata repository does not answer. */
+  readonly metadataRequired: boolean
 }
 
 /** PostgreSQL keeps durations as int4 seconds. */
@@ -69,6 +71,7 @@ const entry = z.strictObject({
   lookback: duration.optional(),
   lookbackEvery: duration.default(86_400),
   retention: duration.optional(),
+  metadata: z.enum(['required', 'optional']).default('optional'),
 })
 
 /** A stream and where it stands in the file, which may have bad ones before it. */
@@ -165,6 +168,7 @@ function define(item: z.infer<typeof entry>, bound: BoundProvider): StreamDefini
     freshnessSlaS: item.freshnessSla ?? null,
     lookbackS: item.lookback ?? bound.consistency.lookbackS,
     lookbackEveryS: item.lookbackEvery,
+    metadataRequired: item.metadata === 'required',
     retentionS: item.retention ?? bound.consistency.retentionS ?? null,
   }
 }

@@ -21,30 +21,32 @@ const APPLY: Statement = {
   text: `
 insert into ingest.stream as s (source, dataset, params, params_key, subject, timeframe, curated_root, origin, until,
        history, interval_s, granularity_s, max_window_s, settle_lag_s, freshness_sla_s,
-       lookback_s, lookback_every_s, retention_s)
+       lookback_s, lookback_every_s, retention_s, metadata_required)
 select f.source, f.dataset, f.params_key::jsonb, f.params_key, subject, timeframe, curated_root, origin, until,
        history, interval_s, granularity_s, max_window_s, settle_lag_s, freshness_sla_s,
-       lookback_s, lookback_every_s, retention_s
+       lookback_s, lookback_every_s, retention_s, metadata_required
   from jsonb_to_recordset($1::jsonb) as f (source text, dataset text, params_key text, subject text, timeframe text,
        curated_root text, origin timestamptz, until timestamptz, history text, interval_s int, granularity_s int,
-       max_window_s int, settle_lag_s int, freshness_sla_s int, lookback_s int, lookback_every_s int, retention_s int)
+       max_window_s int, settle_lag_s int, freshness_sla_s int, lookback_s int, lookback_every_s int, retention_s int,
+       metadata_required boolean)
  order by f.source, f.dataset, f.params_key
 on conflict (source, dataset, params_key) do update
    set origin = excluded.origin, until = excluded.until, history = excluded.history,
        interval_s = excluded.interval_s, granularity_s = excluded.granularity_s, max_window_s = excluded.max_window_s,
        settle_lag_s = excluded.settle_lag_s, freshness_sla_s = excluded.freshness_sla_s,
        lookback_s = excluded.lookback_s, lookback_every_s = excluded.lookback_every_s, retention_s = excluded.retention_s,
+       metadata_required = excluded.metadata_required,
        next_lookback_at = case when (s.lookback_s, s.lookback_every_s) = (excluded.lookback_s, excluded.lookback_every_s)
                                then s.next_lookback_at end,
        paused = s.paused and s.paused_reason <> $2::text,
        paused_reason = nullif(s.paused_reason, $2::text),
        next_plan_at = null, updated_at = now()
  where (s.origin, s.until, s.history, s.interval_s, s.granularity_s, s.max_window_s, s.settle_lag_s, s.freshness_sla_s,
-        s.lookback_s, s.lookback_every_s, s.retention_s)
+        s.lookback_s, s.lookback_every_s, s.retention_s, s.metadata_required)
        is distinct from
        (excluded.origin, excluded.until, excluded.history, excluded.interval_s, excluded.granularity_s,
         excluded.max_window_s, excluded.settle_lag_s, excluded.freshness_sla_s,
-        excluded.lookback_s, excluded.lookback_every_s, excluded.retention_s)
+        excluded.lookback_s, excluded.lookback_every_s, excluded.retention_s, excluded.metadata_required)
     or s.paused_reason = $2::text
 returning s.stream_id as "streamId"`,
 }
@@ -110,5 +112,6 @@ function toRow(stream: StreamDefinition) {
     lookback_s: stream.lookbackS,
     lookback_every_s: stream.lookbackEveryS,
     retention_s: stream.retentionS,
+    metadata_required: stream.metadataRequired,
   }
 }

@@ -1,7 +1,6 @@
 import { MICROS_PER_DAY, parseDate, parseInstant } from '../../instant.ts'
 import { cellPosition, type NormalAggregate, normalAggregate } from '../model/aggregate-query.ts'
 import { pageLimit, readCursor, writeCursor } from '../model/cursor.ts'
-import type { MetadataKinds } from '../model/kinds.ts'
 import {
   type AggregateCell,
   type AggregatePage,
@@ -26,19 +25,13 @@ type Cell = {
 }
 
 /** Made of the index anew for every page: of the highest revision of each fact. Throws QueryError. */
-export function aggregatePage(
-  index: MemoryIndex,
-  kinds: MetadataKinds,
-  given: AggregateQuery,
-  page: PageRequest = {},
-): AggregatePage {
+export function aggregatePage(index: MemoryIndex, given: AggregateQuery, page: PageRequest = {}): AggregatePage {
   const query = normalAggregate(given)
   const request = { aggregate: query }
   const after = readCursor(page.after, request)
   if (after !== null) checkPosition(after)
   const limit = pageLimit(page.limit)
-  const hasOutcomes = (kinds.get(query.kind)?.outcomes ?? null) !== null
-  const cells = cellsOf(index, query, hasOutcomes)
+  const cells = cellsOf(index, query)
     .map((cell) => toCell(cell, query.grain))
     .filter((cell) => after === null || byPosition(cellPosition(cell), after) > 0)
     .sort((a, b) => byPosition(cellPosition(a), cellPosition(b)))
@@ -50,7 +43,7 @@ export function aggregatePage(
   }
 }
 
-function cellsOf(index: MemoryIndex, query: NormalAggregate, hasOutcomes: boolean): readonly Cell[] {
+function cellsOf(index: MemoryIndex, query: NormalAggregate): readonly Cell[] {
   const all: Cell[] = []
   for (const series of index.allSeries()) {
     if (!isAskedFor(series, query)) continue
@@ -65,7 +58,7 @@ function cellsOf(index: MemoryIndex, query: NormalAggregate, hasOutcomes: boolea
         if (cell.count === 0) cells.set(name, cell)
         cell.count++
         if (value !== null) addNumber(cell, value)
-        else if (hasOutcomes && entry.outcome !== null) addOutcome(cell, entry.outcome)
+        else if (entry.outcome !== null) addOutcome(cell, entry.outcome)
       }
     }
     all.push(...cells.values())

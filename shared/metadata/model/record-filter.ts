@@ -4,7 +4,7 @@ import { type JsonValue, sample } from '../../json.ts'
 import { instantText } from './instant-text.ts'
 import { readJson } from './json-input.ts'
 import type { MetadataKinds } from './kinds.ts'
-import { QueryError, type RecordFilter, type Series } from './repository.ts'
+import { QueryError, type RecordFilter, SERIES_MAX, type Series } from './repository.ts'
 
 const name = z.string().max(256)
 const target = z.object({ sourceId: name, schema: name, table: name })
@@ -33,6 +33,12 @@ export function normalSeries({ target: { sourceId, schema, table }, kind, scope 
     throw new QueryError('invalid-query', `${what}: expected text that can be stored, got ${sample(text, 40)}`)
   }
   return { target: { sourceId, schema, table }, kind, scope }
+}
+
+/** Throws QueryError for more than one call may ask for. */
+export function checkSeries(series: readonly Series[]): readonly Series[] {
+  if (series.length <= SERIES_MAX) return series
+  throw new QueryError('invalid-query', `series: expected at most ${SERIES_MAX}, got ${series.length}`)
 }
 
 /**

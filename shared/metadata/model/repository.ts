@@ -96,6 +96,7 @@ export type AggregatePage = {
   readonly next: string | null
 }
 
+export const SERIES_MAX = 500
 export const PAGE_LIMIT = 50
 export const PAGE_LIMIT_MAX = 500
 
@@ -111,6 +112,8 @@ export type MetadataRepository = {
   /** Results in the order of the records; any number of them. */
   readonly bulkStore: (records: readonly NewMetadataRecord[]) => Promise<readonly StoreResult[]>
   readonly latest: (series: Series) => Promise<LatestRecord | null>
+  /** In the order of the series, at most 500: what a planner asks before it schedules. */
+  readonly latestOfMany: (series: readonly Series[]) => Promise<readonly (LatestRecord | null)[]>
   readonly history: (series: Series, page?: PageRequest) => Promise<RecordPage>
   readonly query: (filter: RecordFilter, page?: PageRequest) => Promise<RecordPage>
   /** May be behind by what was stored in the last moments. */

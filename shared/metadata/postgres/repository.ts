@@ -6,7 +6,7 @@ import { pageLimit, readCursor, writeCursor } from '../model/cursor.ts'
 import type { CheckedRecord } from '../model/identity.ts'
 import { instantText } from '../model/instant-text.ts'
 import type { MetadataEnvironment } from '../model/record.ts'
-import { normalFilter, normalSeries } from '../model/record-filter.ts'
+import { checkSeries, normalFilter, normalSeries } from '../model/record-filter.ts'
 import {
   type MetadataRepository,
   type PageRequest,
@@ -16,6 +16,7 @@ import {
   type StoreResult,
 } from '../model/repository.ts'
 import { aggregatePage } from './aggregate.ts'
+import { readLatestOfMany } from './latest-of-many.ts'
 import { queryConditions } from './query-conditions.ts'
 import { HISTORY, LATEST, queryStatement } from './read-statements.ts'
 import { type PostgresStore, storeMany } from './store-many.ts'
@@ -71,6 +72,7 @@ export function openPostgresRepository(options: PostgresRepositoryOptions): Meta
       const [row] = await db.query<StoredRow & { changeNo: number }>(LATEST, values)
       return row === undefined ? null : { record: toRecord(row), changeNo: row.changeNo }
     },
+    latestOfMany: (series) => readLatestOfMany(db, tenant, checkSeries(series)),
     async history(series, page = {}) {
       const { target, kind, scope } = normalSeries(series)
       const request = { history: { target, kind, scope } }

@@ -11,7 +11,8 @@ export const ENDED_INGEST = `
          i.source_ingest_id, i.stream_id, i.lane, i.lo, i.hi, i.state, i.epoch, i.landed_epoch, i.partition_key,
          i.parameters, i.checkpoint_before, i.checkpoint_after, i.initiated_by, i.backfill_id, i.pipeline_run_id,
          i.pages, i.body_bytes, i.records, i.inserted, i.updated, i.unchanged, i.superseded, i.removed, i.rejected,
-         i.outside, i.transform_version, i.error_class, i.error_summary, i.started_at, i.finished_at`
+         i.outside, i.transform_version, i.error_class, i.error_summary, i.started_at, i.finished_at,
+         i.expected_records, i.expected_schema`
 
 const instant = (column: string) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
@@ -31,7 +32,8 @@ const COMMON = `
 const VOLUME = `
            jsonb_strip_nulls(jsonb_build_object(
              'kind', '${ingestionVolume.kind}', 'kindVersion', '1.0', ${COMMON},
-             'extras', jsonb_build_object('lane', d.lane, 'initiatedBy', d.initiated_by)))
+             'extras', jsonb_build_object('lane', d.lane, 'initiatedBy', d.initiated_by,
+               'expectedRecords', d.expected_records, 'expectedSchema', d.expected_schema)))
            || jsonb_build_object('payload', jsonb_strip_nulls(jsonb_build_object(
              'records', d.records, 'inserted', d.inserted, 'updated', d.updated, 'unchanged', d.unchanged,
              'superseded', d.superseded, 'rejected', d.rejected, 'outside', d.outside,

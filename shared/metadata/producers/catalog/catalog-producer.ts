@@ -1,21 +1,11 @@
 import type { Instant } from '../../../instant.ts'
 import { schemaFingerprint } from '../../model/kinds/schema-snapshot.ts'
-import { statisticsSnapshot } from '../../model/kinds/statistics-snapshot.ts'
 import type { NewMetadataRecord } from '../../model/record.ts'
 import type { MetadataRepository } from '../../model/repository.ts'
 import type { MetadataProducer, MetadataRequest } from '../producer.ts'
 import { CATALOG_PRODUCER, diffRecord, SUSPECT_SCOPE, snapshotRecord, statisticsRecord } from './catalog-records.ts'
 import { type CatalogFinding, type CatalogTarget, storableColumn } from './finding.ts'
-import {
-  isDue,
-  type KnownSchema,
-  type LastSchema,
-  NO_COLUMNS,
-  readKnownSchema,
-  readLast,
-  readLastSchema,
-  wasDropped,
-} from './known.ts'
+import { isDue, type Known, type LastSchema, NO_COLUMNS, readKnown, readLastSchema, wasDropped } from './known.ts'
 import { compareSchemas, isSuspect, returnedSchema, type SchemaDifference } from './schema-difference.ts'
 
 export type CatalogProducerOptions = {
@@ -39,21 +29,17 @@ export function catalogProducer(options: CatalogProducerOptions): MetadataProduc
     async produce(request) {
       const asked = { ...options, request }
       const found = await find()
-      const known = await readKnownSchema(repository, request.target)
+      const known = await readKnown(repository, request.target)
       if ([known.schema, known.diff].some((last) => last !== null && last.at > now)) return []
       if (found === null) return tellDropped(asked, known)
       const finding = { ...found, columns: found.columns.map(storableColumn) }
       const schema = await tellSchema(asked, finding, known)
-      return [...schema, ...(await tellStatistics(asked, finding, schema.length > 0))]
+      return [...schema, ...tellStatistics(asked, finding, known, schema.length > 0)]
     },
   }
 }
 
-async function tellSchema(
-  asked: Asked,
-  finding: CatalogFinding,
-  known: KnownSchema,
-): Promise<readonly NewMetadataRecord[]> {
+async function tellSchema(asked: Asked, finding: CatalogFinding, known: Known): Promise<readonly NewMetadataRecord[]> {
   const { request, now, acceptSuspect } = asked
   const to = schemaFingerprint(finding.columns)
   const { schema: last } = known
@@ -75,12 +61,7 @@ async function tellSuspect({ repository, request, now }: Asked, finding: Catalog
   return [snapshotRecord({ request, now, last }, finding, true)]
 }
 
-function tellDifference(
-  asked: Asked,
-  finding: CatalogFinding,
-  known: KnownSchema,
-  to: string,
-): readonly NewMetadataRecord[] {
+function tellDifference(asked: Asked, finding: CatalogFinding, known: Known, to: string): readonly NewMetadataRecord[] {
   const { schema: last } = known
   if (last === null || !isComparable(last, finding)) return []
   const difference = compareSchemas(last.form, finding, finding.readers)
@@ -89,7 +70,7 @@ function tellDifference(
   return tellOnce(asked, known, { from: NO_COLUMNS, to }, { changes: returnedSchema(finding), possibleRenames: [] })
 }
 
-function tellDropped(asked: Asked, known: KnownSchema): readonly NewMetadataRecord[] {
+function tellDropped(asked: Asked, known: Known): readonly NewMetadataRecord[] {
   if (known.schema === null) {
     const { sourceId, schema, table } = asked.request.target
     throw new Error(`target ${sourceId}/${schema}/${table}: expected a table or an earlier snapshot of it, got neither`)
@@ -102,7 +83,7 @@ function tellDropped(asked: Asked, known: KnownSchema): readonly NewMetadataReco
 /** Where the snapshot was refused, its difference is known already. */
 function tellOnce(
   { request, now }: Asked,
-  { schema, diff }: KnownSchema,
+  { schema, diff }: Known,
   ends: { readonly from: string; readonly to: string },
   difference: SchemaDifference,
 ): readonly NewMetadataRecord[] {
@@ -111,13 +92,12 @@ function tellOnce(
   return [diffRecord({ request, now, last: diff }, ends, difference)]
 }
 
-async function tellStatistics(
-  { repository, request, now }: Asked,
+function tellStatistics(
+  { request, now }: Asked,
   { statistics }: CatalogFinding,
+  { statistics: last }: Known,
   changed: boolean,
-): Promise<readonly NewMetadataRecord[]> {
-  if (statistics === null) return []
-  const last = await readLast(repository, { target: request.target, kind: statisticsSnapshot.kind })
-  if (last !== null && (last.at > now || (!changed && !isDue(last, now)))) return []
+): readonly NewMetadataRecord[] {
+  if (statistics === null || (last !== null && last.at > now) || (!changed && !isDue(last, now))) return []
   return [statisticsRecord({ request, now, last }, statistics)]
 }

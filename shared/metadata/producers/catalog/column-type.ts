@@ -62,7 +62,7 @@ type Form =
   | { readonly family: 'numeric'; readonly whole: number; readonly scale: number }
   | { readonly family: 'text'; readonly length: number }
   | { readonly family: 'timestamp' | 'time'; readonly zone: string; readonly unit: string; readonly precision: number }
-  | { readonly family: 'enum'; readonly values: readonly string[] }
+  | { readonly family: 'enum'; readonly values: readonly string[] | null }
   | { readonly family: 'list'; readonly item: string }
   | { readonly family: 'other'; readonly text: string }
 
@@ -97,14 +97,20 @@ function comparePlain(before: string, after: string): TypeChange {
   const a = formOf(before)
   const b = formOf(after)
   if (a.family === 'list' && b.family === 'list') return comparePlain(a.item, b.item)
-  if (a.family === 'enum' && b.family === 'enum') {
-    const added = b.values.filter((value) => !a.values.includes(value))
-    const removed = a.values.filter((value) => !b.values.includes(value))
-    const moved = a.values.join('\n') !== b.values.join('\n')
-    return moved ? { kind: 'values', added, removed } : { kind: 'same' }
-  }
+  if (a.family === 'enum' && b.family === 'enum') return compareValues(a.values, b.values)
   if (isTime(a) && isTime(b)) return compareTimes(a, b)
   return sizeChange(a, b) ?? { kind: 'broken', reason: 'another family of types' }
+}
+
+/** The name of an enum says nothing, the order of its values does. Of too many only a hash is told. */
+function compareValues(before: readonly string[] | null, after: readonly string[] | null): TypeChange {
+  if (before === null || after === null) return { kind: 'values', added: [], removed: [] }
+  if (before.length === after.length && before.every((value, at) => value === after[at])) return SAME
+  return {
+    kind: 'values',
+    added: after.filter((value) => !before.includes(value)),
+    removed: before.filter((value) => !after.includes(value)),
+  }
 }
 
 function isTime(form: Form): form is Extract<Form, { family: 'timestamp' | 'time' }> {
@@ -139,8 +145,7 @@ function bySize(growth: number): TypeChange {
 
 function formOf(type: string): Form {
   if (type.endsWith('[]')) return { family: 'list', item: type.slice(0, -2) }
-  const values = valuesOfEnum(type)
-  if (values !== null) return { family: 'enum', values }
+  if (type.startsWith('enum ')) return { family: 'enum', values: valuesOfEnum(type) }
   const [, base = type, sizes = '', zone = ''] = SPELLED.exec(type) ?? []
   const integer = BYTES_OF_INTEGERS.get(type)
   if (integer !== undefined) return { family: 'integer', bytes: integer }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { floorTo, type Instant, MICROS_PER_DAY, parseInstant } from '../../../instant.ts'
 import { catalogDiff } from '../../model/kinds/catalog-diff.ts'
 import { schemaFingerprint, schemaSnapshot } from '../../model/kinds/schema-snapshot.ts'
+import { statisticsSnapshot } from '../../model/kinds/statistics-snapshot.ts'
 import type { MetadataRecord } from '../../model/record.ts'
 import type { MetadataRepository, Series } from '../../model/repository.ts'
 import type { SchemaForm } from './schema-difference.ts'
@@ -12,8 +13,12 @@ export type Last = { readonly record: MetadataRecord; readonly at: Instant }
 export type LastSchema = Last & { readonly place: string; readonly fingerprint: string; readonly form: SchemaForm }
 export type LastDiff = Last & { readonly from: string; readonly to: string }
 
-/** What the repository knows of a target's schema. */
-export type KnownSchema = { readonly schema: LastSchema | null; readonly diff: LastDiff | null }
+/** What the repository knows of a target. */
+export type Known = {
+  readonly schema: LastSchema | null
+  readonly diff: LastDiff | null
+  readonly statistics: Last | null
+}
 
 /** `to` of a difference whose table is gone. */
 export const NO_COLUMNS = schemaFingerprint([])
@@ -59,14 +64,19 @@ export async function readLastSchema(
   return { ...last, place, fingerprint, form: { columns, ids } }
 }
 
-export async function readKnownSchema(repository: Latest, target: Series['target']): Promise<KnownSchema> {
+/**
+ * The schema last: where another collector stores between two reads, it shows, and nothing is told. Read first, the
+ * schema was as before and the rest was what the other had just told, so that it was told again after it.
+ */
+export async function readKnown(repository: Latest, target: Series['target']): Promise<Known> {
+  const statistics = await readLast(repository, { target, kind: statisticsSnapshot.kind })
+  const diff = await readLast(repository, { target, kind: catalogDiff.kind })
   const schema = await readLastSchema(repository, target, '')
-  const last = await readLast(repository, { target, kind: catalogDiff.kind })
-  return { schema, diff: last && { ...last, ...difference.parse(last.record.payload) } }
+  return { schema, diff: diff && { ...diff, ...difference.parse(diff.record.payload) }, statistics }
 }
 
 /** Told as dropped, and not seen since. */
-export function wasDropped({ schema, diff }: KnownSchema): boolean {
+export function wasDropped({ schema, diff }: Known): boolean {
   return diff !== null && diff.to === NO_COLUMNS && (schema === null || diff.at >= schema.at)
 }
 

@@ -172,7 +172,12 @@ function typeChange(before: SchemaColumn, after: SchemaColumn, { sink }: SchemaR
   const common = { column: after.name, before: before.type, after: after.type }
   const into = sink?.get(before.name)
   if (type.kind === 'values') {
-    return [{ change: 'enum_changed', ...common, severity: into?.checked ? 'breaking' : 'warning' }]
+    const reason = [
+      ...type.added.map((value) => `added ${value}`),
+      ...type.removed.map((value) => `removed ${value}`),
+    ].join(', ')
+    const severity = into?.checked ? 'breaking' : 'warning'
+    return [{ change: 'enum_changed', ...common, severity, ...(reason && { reason: bounded(reason) }) }]
   }
   if (type.kind === 'broken') {
     return [{ change: 'type_changed', ...common, severity: 'breaking', reason: type.reason }]
@@ -241,6 +246,9 @@ function spelled({ type, nullable }: SchemaColumn): string {
 }
 
 function listed(names: readonly string[]): string {
-  const text = names.join(', ')
+  return bounded(names.join(', '))
+}
+
+function bounded(text: string): string {
   return text.length > LIST_CHARS_MAX ? `${text.slice(0, LIST_CHARS_MAX)}…` : text
 }

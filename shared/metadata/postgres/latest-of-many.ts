@@ -2,8 +2,8 @@ import type { Queryable, Statement } from '../../postgres/database.ts'
 import type { MetadataRecord } from '../model/record.ts'
 import { normalSeries } from '../model/record-filter.ts'
 import type { Series } from '../model/repository.ts'
-import { BODIES, COLUMNS, queryStatement, TENANT_NO } from '../postgres/read-statements.ts'
-import { type StoredRow, toRecord } from '../postgres/stored-row.ts'
+import { BODIES, COLUMNS, TENANT_NO } from './read-statements.ts'
+import { type StoredRow, toRecord } from './stored-row.ts'
 
 export type FoundLatest = {
   readonly record: MetadataRecord
@@ -30,7 +30,7 @@ select w.n, l.change_no as "changeNo", c.below::text as "hotSince", ${COLUMNS}
 type Row = StoredRow & { readonly n: number; readonly changeNo: number; readonly hotSince: string | null }
 
 /** In the order of the series; null where there is none. Throws QueryError for what cannot be a series. */
-export async function readLatest(
+export async function readLatestOfMany(
   db: Queryable,
   tenant: string,
   series: readonly Series[],
@@ -50,15 +50,4 @@ export async function readLatest(
     const row = found.get(index + 1)
     return row === undefined ? null : { record: toRecord(row), changeNo: row.changeNo, hotSince: row.hotSince }
   })
-}
-
-const BY_ID: Statement = {
-  name: 'metadata_record_by_id',
-  text: queryStatement('\n   and r.record_id = $2::uuid', 3),
-}
-
-/** Null where it is another tenant's, too. */
-export async function readRecord(db: Queryable, tenant: string, recordId: string): Promise<MetadataRecord | null> {
-  const [row] = await db.query<StoredRow>(BY_ID, [tenant, recordId, 1])
-  return row === undefined ? null : toRecord(row)
 }
