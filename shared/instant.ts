@@ -21,13 +21,13 @@ export function parseInstant(text: string): Instant | undefined {
   const match = ISO.exec(text)
   if (!match) return undefined
   const [, year = '', month = '', day = '', hour = '', minute = '', second = '', fraction = '', zone = ''] = match
-  const date = parseDate(`${year}-${month}-${day}`)
+  const date = dayOf(Number(year), Number(month), Number(day))
   if (date === undefined || Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined
   const offset = offsetSeconds(zone)
   if (offset === undefined) return undefined
-  const seconds = BigInt(Number(hour) * 3600 + Number(minute) * 60 + Number(second) - offset)
-  const micros = BigInt(fraction.slice(0, 6).padEnd(6, '0'))
-  const instant = BigInt(date) * MICROS_PER_DAY + seconds * MICROS_PER_SECOND + micros
+  const seconds = date * 86_400 + Number(hour) * 3600 + Number(minute) * 60 + Number(second) - offset
+  const micros = fraction === '' ? 0n : BigInt(fraction.slice(0, 6).padEnd(6, '0'))
+  const instant = BigInt(seconds) * MICROS_PER_SECOND + micros
   // An offset may lead out of the years that can be written.
   return instant >= INSTANT_MIN && instant <= INSTANT_MAX ? instant : undefined
 }
@@ -45,11 +45,25 @@ function offsetSeconds(zone: string): number | undefined {
 /** Days since 1970-01-01 of a calendar date `YYYY-MM-DD`, or undefined where there is no such date. */
 export function parseDate(text: string): number | undefined {
   const match = /^(\d{4})-(\d\d)-(\d\d)$/.exec(text)
-  if (!match) return undefined
-  const date = new Date(0)
-  date.setUTCFullYear(Number(match[1]), Number(match[2]) - 1, Number(match[3]))
-  const days = date.getTime() / 86_400_000
-  return date.toISOString().slice(0, 10) === text ? days : undefined
+  return match ? dayOf(Number(match[1]), Number(match[2]), Number(match[3])) : undefined
+}
+
+const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+/**
+ * Days since 1970-01-01, or undefined where there is no such date. Arithmetic, because a Date and its text took a third of
+ * the time of reading rows. http://howardhinnant.github.io/date_algorithms.html#days_from_civil
+ */
+function dayOf(year: number, month: number, day: number): number | undefined {
+  const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+  const last = month === 2 && leap ? 29 : (MONTH_DAYS[month - 1] ?? 0)
+  if (day < 1 || day > last) return undefined
+  const shifted = month > 2 ? year : year - 1
+  const era = Math.floor(shifted / 400)
+  const yearOfEra = shifted - era * 400
+  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1
+  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear
+  return era * 146_097 + dayOfEra - 719_468
 }
 
 /** `YYYY-MM-DD` of days since 1970-01-01. Throws outside the years 0000 to 9999. */

@@ -3,6 +3,8 @@ import type { MetadataPlace, MetadataSettings } from '../config/metadata-setting
 import type { IoHook } from '../io-hook.ts'
 import type { Log } from '../log/log.ts'
 import type { Database } from '../postgres/database.ts'
+import type { FeedConsumer } from './feed/consumer.ts'
+import { openFollowers } from './followers.ts'
 import { fixedKinds, type KindBook } from './model/kind-book.ts'
 import { KINDS } from './model/kinds.ts'
 import type { MetadataEnvironment } from './model/record.ts'
@@ -30,7 +32,11 @@ export type Metadata = {
   readonly close: () => Promise<void>
 }
 
-export type MetadataStore = { readonly db: Database; readonly registry: KindRegistry }
+export type MetadataStore = {
+  readonly db: Database
+  readonly registry: KindRegistry
+  readonly followers: readonly FeedConsumer[]
+}
 
 export type MetadataOptions = {
   readonly settings: MetadataSettings
@@ -45,7 +51,10 @@ export function openMetadata(options: MetadataOptions): Metadata {
   return place.kind === 'postgres' ? inPostgres(options, place) : elsewhere(options, place)
 }
 
-function inPostgres({ settings, own, hook }: MetadataOptions, place: MetadataPlace & { kind: 'postgres' }): Metadata {
+function inPostgres(
+  { settings, own, lakeStorage, hook }: MetadataOptions,
+  place: MetadataPlace & { kind: 'postgres' },
+): Metadata {
   const environment = environmentOf(settings)
   const { db, elsewhere, close } = openMetadataDatabase(place.database, own, hook)
   const registry = openKindRegistry({ db, builtin: KINDS })
@@ -57,7 +66,7 @@ function inPostgres({ settings, own, hook }: MetadataOptions, place: MetadataPla
     settings,
     environment,
     kinds,
-    store: { db, registry },
+    store: { db, registry, followers: openFollowers(lakeStorage, kinds, hook) },
     repository,
     dispatcher: (log) => {
       const source = { db: own, kinds, environment, log }

@@ -1,9 +1,10 @@
 import { closeAlert, openAlert } from '../ops/alerts.ts'
 import type { Platform } from '../platform.ts'
 import type { Statement } from '../postgres/database.ts'
+import { signalsConsumer } from './consumers/signals.ts'
 import { runConsumers } from './feed/consumer.ts'
 import { feedLag } from './feed/feed.ts'
-import { metadataConsumers } from './metadata-consumers.ts'
+import type { MetadataStore } from './metadata.ts'
 import { type Dispatched, dispatchAll } from './outbox/dispatch.ts'
 
 /** Behind by more than this, people are told; writers over HTTP are asked to wait. */
@@ -25,14 +26,18 @@ export async function moveMetadata(platform: Platform, stop: AbortSignal): Promi
   const { metadata, log } = platform
   try {
     const dispatched = await dispatchAll(metadata.dispatcher(log), { stop })
-    const runs =
-      metadata.store === null ? [] : await runConsumers(metadata.store.db, metadataConsumers(platform), { log, stop })
+    const runs = metadata.store === null ? [] : await follow(platform, metadata.store, stop)
     const failed = runs.flatMap((run) => (run.state === 'failed' ? [run.consumer] : []))
     log.info('metadata_moved', { ...dispatched, consumers_failed: failed.join(' ') })
     return dispatched
   } finally {
     await reportLag(platform)
   }
+}
+
+function follow({ db, log }: Platform, store: MetadataStore, stop: AbortSignal) {
+  const consumers = [...store.followers, signalsConsumer({ log, alerts: db })]
+  return runConsumers(store.db, consumers, { log, stop })
 }
 
 async function reportLag({ db, metadata }: Platform): Promise<void> {

@@ -32,13 +32,14 @@ const BATCHES: readonly (readonly NewMetadataRecord[])[] = [
 ]
 
 function faulty(files: EmbeddedFiles, fault?: Fault) {
-  let operations = 0
+  /** Whether they can happen in half. */
+  const operations: boolean[] = []
   let dead = false
   let held: WriterLock | undefined
   const failure = () => new TransientError('injected fault')
   const pass = async <T>(run: () => Promise<T>, half?: () => Promise<unknown>): Promise<T> => {
     if (dead) throw failure()
-    const mine = operations++
+    const mine = operations.push(half !== undefined) - 1
     if (mine !== fault?.at) return run()
     if (fault.kind === 'before') throw failure()
     if (fault.kind === 'torn' && half !== undefined) {
@@ -77,7 +78,7 @@ function faulty(files: EmbeddedFiles, fault?: Fault) {
   }
   /** The process is gone: its lock is nobody's. */
   const bury = async () => held?.release()
-  return { files: through, bury, operations: () => operations }
+  return { files: through, bury, operations }
 }
 
 async function storeAll(
@@ -93,8 +94,7 @@ async function storeAll(
 }
 
 /** All there is, without what a crash may change: ids and the time of storing. */
-async function stateOf(folder: Folder) {
-  const repository = await openEmbedded(folder.files)
+async function stateOf(repository: EmbeddedRepository, folder: Folder) {
   const { records } = await repository.query({}, { limit: 500 })
   const latest = await repository.latest({ target: TARGET, kind: 'ingestion_volume' })
   const cells = await repository.aggregate({
@@ -103,8 +103,9 @@ async function stateOf(folder: Folder) {
     from: '2024-01-01',
     to: '2025-01-01',
   })
-  await repository.close()
-  const files = (await folder.list()).filter((path) => !path.startsWith('log/') && path !== 'index.json')
+  const files = (await folder.list()).filter(
+    (path) => !path.startsWith('log/') && path !== 'index.json' && path !== 'lock',
+  )
   const rejects = (await folder.text('rejects.jsonl').catch(() => '')).split('\n').slice(0, -1)
   return {
     records,
@@ -139,8 +140,9 @@ describe('a crash at any file operation', () => {
     const acknowledged = new Map(told)
     const again = await openEmbedded(folder.files)
     if (crashed) await storeAll(again, told)
+    const found = await stateOf(again, folder)
     await again.close()
-    return { ...(await stateOf(folder)), acknowledged, told, operations: io.operations() }
+    return { ...found, acknowledged, told, operations: io.operations }
   }
 
   test('what was acknowledged is there once; what was not is there at most once, and a repetition leads to the same state', async () => {
@@ -150,10 +152,11 @@ describe('a crash at any file operation', () => {
       ['idempotency-conflict', 9],
       ['idempotency-conflict', 8],
     ])
-    expect(clean.operations).toBeGreaterThan(20)
+    expect(clean.operations.length).toBeGreaterThan(20)
     const differences: string[] = []
-    for (let at = 0; at < clean.operations; at++) {
+    for (const [at, halves] of clean.operations.entries()) {
       for (const kind of FAULTS) {
+        if (kind === 'torn' && !halves) continue
         const { state, records, acknowledged, told } = await run({ kind, at })
         if (JSON.stringify(state) !== JSON.stringify(clean.state))
           differences.push(`${kind} ${at}: ${JSON.stringify(state)}`)

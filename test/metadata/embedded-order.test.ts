@@ -35,7 +35,9 @@ function recordOf({ table, run, day, window, revision }: Said): NewMetadataRecor
 
 /** With every revision before it: a gap is not what is asked about here. */
 function wholeFacts(some: readonly Said[]): readonly NewMetadataRecord[] {
-  return some.flatMap((one) => Array.from({ length: one.revision + 1 }, (_, revision) => recordOf({ ...one, revision })))
+  return some.flatMap((one) =>
+    Array.from({ length: one.revision + 1 }, (_, revision) => recordOf({ ...one, revision })),
+  )
 }
 
 async function answersOf(repository: EmbeddedRepository) {

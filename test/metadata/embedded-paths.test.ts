@@ -70,4 +70,3 @@ describe('the path of a record', () => {
     expect(path(`${long}a`)).not.toBe(path(`${long}b`))
   })
 })
-

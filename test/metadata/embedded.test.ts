@@ -42,7 +42,7 @@ describe('an embedded repository in a folder', () => {
     })
     await repository.bulkStore([volume(0), snapshot('one'), snapshot('two')])
     await repository.close()
-    const files = (await folder.list()).map((path) => path.replace(/[0-9a-f]{32}\.json$/, '<key>.json'))
+    const files = (await folder.list()).map((path) => path.replace(/_[0-9a-f]{32}\.json$/, '_<key>.json'))
     expect(files).toEqual([
       'index.json',
       'log/00000001.jsonl',
@@ -104,9 +104,19 @@ describe('an embedded repository in a folder', () => {
   ])('is not opened with %s', async (_what, spoil, message) => {
     const folder = await filled(await newFolder())
     await spoil(folder)
-    await expect(openEmbedded(folder.files)).rejects.toMatchObject({ ...DAMAGED, message: expect.stringMatching(message) })
+    await expect(openEmbedded(folder.files)).rejects.toMatchObject({
+      ...DAMAGED,
+      message: expect.stringMatching(message),
+    })
     // Whoever mends it can open it: the lock was given back.
     expect(await folder.list()).not.toContain('lock')
+  })
+
+  test('takes a line that stands twice in its log for one record', async () => {
+    const folder = await filled(await newFolder())
+    const [line] = (await folder.text('log/00000001.jsonl')).split('\n')
+    await appendFile(inTenant(folder, 'log/00000002.jsonl'), `${line}\n`)
+    expect(await daysIn(folder)).toEqual(FILLED)
   })
 
   test('says so where a file is gone, and has it again once the index is made anew', async () => {

@@ -181,7 +181,7 @@ describe('records of registered kinds', () => {
     const rejects = () => bench.query<{ code: string }>('select code from metadata.reject')
     const placesOf = ({ source, repository }: Process) => ({
       here: dispatchHere(source, createNameBook()),
-      elsewhere: dispatchElsewhere(source, () => repository),
+      elsewhere: dispatchElsewhere(source, async () => repository),
     })
 
     test.each(['here', 'elsewhere'] as const)(

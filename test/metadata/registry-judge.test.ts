@@ -109,6 +109,22 @@ describe('a version of a kind', () => {
       )
     })
 
+    test('again in a map', () => {
+      const map = (properties: Properties) => ({
+        a: { type: 'object', additionalProperties: { type: 'object', properties } },
+      })
+      const earlier = published(version('1.0', map({ b: text, c: text })), version('2.0', map({ b: text })))
+      expect(judged(earlier, version('2.1', map({ b: text, c: text }))).differences).toContain(
+        'reserved-name /schema/properties/a/additionalProperties/properties/c 1.0',
+      )
+    })
+
+    test('but may use one that only later major versions had and left out', () => {
+      const earlier = published(first, version('2.0', { a: text, b: text }), version('3.0', { a: text }))
+      expect(judged(earlier, version('1.1', { a: text, b: text })).accepted).toBe(true)
+      expect(judged(earlier, version('3.1', { a: text, b: text })).accepted).toBe(false)
+    })
+
     test('but goes on with one in the major version that has it', () => {
       const earlier = published(version('1.0', { a: text, b: text }), version('2.0', { a: text }))
       expect(judged(earlier, version('1.1', { a: text, b: text, c: text })).accepted).toBe(true)

@@ -159,11 +159,7 @@ describe('retention of raw pages', () => {
         const { action = '', subject = '' } = clean.operations[at] ?? {}
         // An answer that was lost matters of a change.
         if (kind === 'after' && !/^(put|remove)|^query (record|commit)/.test(`${action} ${subject}`)) continue
-        expect((await run({ kind, at })).state, `${kind} ${at} ${subject}`).toEqual([
-          [],
-          pages,
-          pages,
-        ])
+        expect((await run({ kind, at })).state, `${kind} ${at} ${subject}`).toEqual([[], pages, pages])
       }
     }
   }, 120_000)

@@ -60,11 +60,21 @@ describe('rollups', () => {
   test('a window longer than its bucket is left out of it', async () => {
     await bench.store(0, [
       fact(0, 1, { window: { start: instant(0), end: instant(2) } }),
-      fact(5, 10, { window: { start: instant(5), end: instant(40) } }),
+      fact(5, 10, { window: { start: instant(5), end: instant(37) } }),
     ])
     await bench.rollUp()
     expect(await inserted()).toEqual([])
     expect(await inserted('month')).toEqual([`${date(0)} 1 1`])
+  })
+
+  test('a window that is not longer than its bucket is in that of its start, wherever it ends', async () => {
+    await bench.store(0, [
+      fact(0, 1, { window: { start: instant(0.9), end: instant(1.9) } }),
+      fact(20, 10, { window: { start: instant(20), end: instant(45) } }),
+    ])
+    await bench.rollUp()
+    expect(await inserted()).toEqual([`${date(0)} 1 1`])
+    expect(await inserted('month')).toEqual([`${date(0)} 2 11`])
   })
 
   test('a fact without a window is in the bucket of its effective time, and facts are counted by outcome', async () => {

@@ -1,14 +1,15 @@
 import type { Table, TableRow } from '../../azure/tables.ts'
+import { LATEST_TABLE } from '../../config/storage-names.ts'
 import { TransientError } from '../../errors.ts'
 import type { Instant } from '../../instant.ts'
 import type { Queryable, Statement } from '../../postgres/database.ts'
 import type { FeedConsumer } from '../feed/consumer.ts'
-import { STORED_COLUMNS, STORED_TARGET } from '../feed/feed-statements.ts'
+import { STORED_BODIES } from '../feed/feed-statements.ts'
 import { instantText } from '../model/instant-text.ts'
+import { COLUMNS } from '../postgres/read-statements.ts'
 import { type StoredRow, toRecord } from '../postgres/stored-row.ts'
 import { partitionKeyOf, rowKeyOf, type SeriesName } from './latest-key.ts'
 
-export const LATEST_TABLE = 'MetadataLatest'
 export const LATEST_TABLE_CONSUMER = 'latest_table'
 
 /** A property holds 32,768 characters. */
@@ -20,7 +21,7 @@ const TRIES_MAX = 5
 const LATEST_OF_SERIES: Statement = {
   name: 'latest_of_metadata_series',
   text: `
-select w.n, f.started_at as "feedStartedAt", l.change_no as "changeNo", ${STORED_COLUMNS}
+select w.n, f.started_at as "feedStartedAt", l.change_no as "changeNo", ${COLUMNS}
   from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) with ordinality
          as w (tenant, source_id, schema_name, table_name, kind, scope, n)
  cross join metadata.feed f
@@ -33,7 +34,7 @@ select w.n, f.started_at as "feedStartedAt", l.change_no as "changeNo", ${STORED
    select l.change_no, l.record_id from metadata.latest l
     where l.target_no = g.target_no and l.kind = w.kind and l.scope = w.scope
     limit 1) l
- cross join lateral (select r.* from metadata.record r where r.record_id = l.record_id limit 1) r ${STORED_TARGET}`,
+ cross join lateral (select r.* from metadata.record r where r.record_id = l.record_id limit 1) r ${STORED_BODIES}`,
 }
 
 type LatestRow = StoredRow & { readonly n: number; readonly feedStartedAt: Instant; readonly changeNo: number }

@@ -90,7 +90,7 @@ export async function openEmbeddedRepository(options: EmbeddedRepositoryOptions)
     bulkStore,
     store: async (record) => (await bulkStore([record]))[0] as StoreResult,
     latest: async (series) => (await latestOfMany([series]))[0] ?? null,
-    latestOfMany: (series) => latestOfMany(checkSeries(series)),
+    latestOfMany: async (series) => latestOfMany(checkSeries(series)),
     history: async (asked, page = {}) => recordsOf(historyPage(index, normalSeries(asked), page)),
     async query(given, page = {}) {
       const { filter, json } = await filterOf(given)

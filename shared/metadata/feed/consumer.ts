@@ -93,8 +93,8 @@ async function runConsumer(db: Database, consumer: FeedConsumer, options: Consum
   }
   if (run.state === 'failed') log.error('metadata_consumer_failed', { ...run })
   if (run.state === 'lost') log.warn('metadata_consumer_lost', { ...run })
-  // Who comes next need not wait; where this fails too the lease runs out by itself.
-  if (lease !== null && run.state !== 'lost') await releaseConsumer(db, lease).catch(() => undefined)
+  // Who comes next need not wait; where this fails too the lease runs out by itself. One that was lost is not freed.
+  if (lease !== null) await releaseConsumer(db, lease).catch(() => undefined)
   return run
 }
 

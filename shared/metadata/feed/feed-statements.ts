@@ -1,22 +1,18 @@
 import type { Statement } from '../../postgres/database.ts'
+import { COLUMNS } from '../postgres/read-statements.ts'
 
 /**
- * What `toRecord` takes, of a row `r` of metadata.record that STORED_TARGET follows. Looked up row by row: a plan for any
- * limit would join all targets and all schema bodies to a page; and not joined, or bodies become keys of its cache.
+ * Follows a row `r` of metadata.record, for COLUMNS. Looked up row by row: a plan for any limit would join all targets and
+ * all schema bodies to a page. `s` is an expression: as a join, bodies of records were keys of its cache, and took a
+ * third of the time.
  */
-export const STORED_COLUMNS = `
-  r.record_id as "recordId", t.source_id as "sourceId", t.schema_name as "schemaName", t.table_name as "tableName",
-  r.kind, r.kind_version as "kindVersion", r.scope, r.effective_at as "effectiveAt", r.ordered_at as "orderedAt",
-  r.revision, r.producer_id as "producerId", r.job_id as "jobId", r.run_id as "runId", r.window_start as "windowStart",
-  r.window_end as "windowEnd", r.outcome, r.quality, r.produced_at as "producedAt", r.stored_at as "storedAt",
-  r.body::text as body,
-  case when r.kind = 'schema_snapshot' then (
-    select s.body::text from metadata.schema_body s
-     where s.tenant_no = r.tenant_no and s.fingerprint = r.body #>> '{payload,fingerprint}') end as columns`
-
-export const STORED_TARGET = `
+export const STORED_BODIES = `
   left join lateral (
-    select t.source_id, t.schema_name, t.table_name from metadata.target t where t.target_no = r.target_no limit 1) t on true`
+    select t.source_id, t.schema_name, t.table_name from metadata.target t where t.target_no = r.target_no limit 1) t on true
+  left join lateral (
+    select case when r.kind = 'schema_snapshot' then (
+             select s.body from metadata.schema_body s
+              where s.tenant_no = r.tenant_no and s.fingerprint = r.body #>> '{payload,fingerprint}') end as body) s on true`
 
 /** Of the whole page. $3: when nothing behind the position could be read yet; `kind` is SQL. */
 const pageFacts = (kind: string) => `
@@ -42,9 +38,9 @@ export const READ_FEED: Statement = {
   text: `
 with feed as materialized (${pageFacts('null::text')}
 )
-select (select row_to_json(f)::text from feed f) as page, r.xid::text, r.seq::text, ${STORED_COLUMNS}
+select (select row_to_json(f)::text from feed f) as page, r.xid::text, r.seq::text, ${COLUMNS}
   from feed
-  left join (${following('r.*', 'limit $4::int')}) r on true ${STORED_TARGET}`,
+  left join (${following('r.*', 'limit $4::int')}) r on true ${STORED_BODIES}`,
 }
 
 /**
@@ -69,10 +65,10 @@ with feed as materialized (${pageFacts('$7::text')}
       select e.* from (${following('r.xid, r.seq, r.stored_at', 'offset $5::int - 1 limit 1')}) e
        where (select count(*) from matched) < $4::int) e on true
 )
-select (select row_to_json(p)::text from page p) as page, r.xid::text, r.seq::text, ${STORED_COLUMNS}
+select (select row_to_json(p)::text from page p) as page, r.xid::text, r.seq::text, ${COLUMNS}
   from feed
   left join matched m on true
-  left join lateral (select r.* from metadata.record r where r.record_id = m.record_id limit 1) r on true ${STORED_TARGET}`,
+  left join lateral (select r.* from metadata.record r where r.record_id = m.record_id limit 1) r on true ${STORED_BODIES}`,
 }
 
 /** Rows that a consumer's lag is counted up to: more is told apart by its age. */

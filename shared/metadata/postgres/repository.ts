@@ -72,7 +72,7 @@ export function openPostgresRepository(options: PostgresRepositoryOptions): Meta
       const [row] = await db.query<StoredRow & { changeNo: number }>(LATEST, values)
       return row === undefined ? null : { record: toRecord(row), changeNo: row.changeNo }
     },
-    latestOfMany: (series) => readLatestOfMany(db, tenant, checkSeries(series)),
+    latestOfMany: async (series) => readLatestOfMany(db, tenant, checkSeries(series)),
     async history(series, page = {}) {
       const { target, kind, scope } = normalSeries(series)
       const request = { history: { target, kind, scope } }

@@ -68,8 +68,6 @@ function reservedNames(published: readonly PublishedVersion[], candidate: Judged
     .filter(({ major }) => major <= candidate.major)
     .map((one) => ({ ...one, names: namesOf(one.schema, ['schema']) }))
   return [...namesOf(candidate.schema, ['schema'])].flatMap((pointer): VersionDifference[] => {
-    const before = earlier.find(({ major, names }) => major === candidate.major && names.has(pointer))
-    if (before !== undefined) return []
     const had = earlier.find(
       (one) =>
         one.names.has(pointer) &&

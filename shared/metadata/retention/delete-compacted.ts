@@ -5,16 +5,19 @@ import { startOfDay } from './stored-days.ts'
 
 const BATCH = 5_000
 
-const LATEST = `
-       (select from metadata.latest l
-         where l.target_no = r.target_no and l.kind = r.kind and l.scope = r.scope and l.record_id = r.record_id)`
+// Looked up row by row: as a join its plan hung on statistics that young tables do not have, and read all of `latest`
+// for each record (1.3 s for a batch, 0.1 s this way).
+const OLDER = `
+       (select l.record_id from metadata.latest l
+         where l.target_no = r.target_no and l.kind = r.kind and l.scope = r.scope) is distinct from r.record_id`
 
 const below = (kind: string, day: string) => `r.kind = ${kind} and r.stored_at < ${startOfDay(day)}`
 
 const COUNT: Statement = {
   name: 'count_compacted_metadata_records',
   text: `
-select count(*) as below, count(*) filter (where not exists ${LATEST}) as deletable
+select count(*) as below, count(*) filter (where ${OLDER}) as deletable,
+       min(r.record_id::text collate "C") as "firstId", max(r.record_id::text collate "C") as "lastId"
   from metadata.record r
  where ${below(
    '$1::text',
@@ -28,6 +31,9 @@ export type Deletable = {
   readonly below: number
   /** Those of them that are the latest of nothing. */
   readonly deletable: number
+  /** Of the records below the boundary. */
+  readonly firstId: string | null
+  readonly lastId: string | null
 }
 
 /** What of a kind may go: below its boundary, and where that will move, up to the day `until` too. */
@@ -37,7 +43,8 @@ export async function countDeletable(db: Queryable, kind: string, until: string 
   return row
 }
 
-// Whatever the boundary says: never a latest one, and never one whose file nobody has seen.
+// Whatever the boundary says: never a latest one, and never one whose file nobody has seen. In the order of ids, so that
+// no batch goes over what the batches before it left dead.
 const DELETE: Statement = {
   name: 'delete_compacted_metadata_records',
   text: `
@@ -47,25 +54,33 @@ with gone as (
     join metadata.compaction c on c.kind = r.kind
    where ${below('$1::text', 'c.below')}
      and exists (select from metadata.lease e where e.lease = $2::text and e.epoch = $3::int)
-     and exists (select from metadata.compacted_file f
-                  where f.kind = r.kind and f.tenant_no = r.tenant_no
-                    and f.stored_day = (r.stored_at at time zone 'UTC')::date)
-     and not exists ${LATEST}
+     and (select f.rows from metadata.compacted_file f
+           where f.kind = r.kind and f.tenant_no = r.tenant_no
+             and f.stored_day = (r.stored_at at time zone 'UTC')::date) is not null
+     and ${OLDER}
+     and r.record_id >= $4::uuid and r.record_id <= $5::uuid
+   order by r.record_id
    limit ${BATCH}
      for update of r skip locked)
 delete from metadata.record r using gone where r.record_id = gone.record_id
-returning r.record_id`,
+returning r.record_id as "recordId"`,
 }
 
-/**
- * Deletes one batch of records below the boundary of their kind and returns how many there were: less than BATCH, and
- * there are no more. If there are more than `most`, nothing is deleted.
- */
-async function deleteBatch(db: Database, kind: string, lease: Lease, most: number): Promise<number> {
+type Batch = {
+  readonly kind: string
+  readonly lease: Lease
+  readonly fromId: string
+  readonly lastId: string
+  /** More than these, and nothing is deleted. */
+  readonly most: number
+}
+
+/** Ids of the records that were deleted; less than BATCH: there are no more. */
+async function deleteBatch(db: Database, { kind, lease, fromId, lastId, most }: Batch): Promise<readonly string[]> {
   return db.transaction(async (tx) => {
-    const { length } = await tx.query(DELETE, [kind, lease.name, lease.epoch])
-    if (length <= most) return length
-    throw new CompactionStoppedError(`records of ${kind} below its boundary: expected ${most} more, got ${length}`)
+    const rows = await tx.query<{ recordId: string }>(DELETE, [kind, lease.name, lease.epoch, fromId, lastId])
+    if (rows.length <= most) return rows.map(({ recordId }) => recordId)
+    throw new CompactionStoppedError(`records of ${kind} below its boundary: expected ${most} more, got ${rows.length}`)
   })
 }
 
@@ -80,12 +95,15 @@ export async function deleteCompacted(
   proceed: () => Promise<boolean>,
 ): Promise<number> {
   const planned = await countDeletable(db, kind, null)
-  let deleted = 0
-  while (planned.deletable > 0 && (await proceed())) {
+  if (planned.deletable === 0 || planned.firstId === null || planned.lastId === null) return 0
+  let [deleted, fromId] = [0, planned.firstId]
+  while (await proceed()) {
     // What was the latest when it was counted may be displaced meanwhile: it may go too.
-    const batch = await deleteBatch(db, kind, lease, planned.below - deleted)
-    deleted += batch
-    if (batch < BATCH) break
+    const most = planned.below - deleted
+    const ids = await deleteBatch(db, { kind, lease, fromId, lastId: planned.lastId, most })
+    deleted += ids.length
+    if (ids.length < BATCH) break
+    fromId = ids.reduce((greatest, id) => (id > greatest ? id : greatest))
   }
   const left = await countDeletable(db, kind, null)
   if (left.below === planned.below - deleted) return deleted

@@ -45,42 +45,48 @@ export function storedDays(db: Queryable, kind: string, until: string): Promise<
   return db.query<StoredDay>(DAYS, [kind, until])
 }
 
-// By the primary key between the first and the last id of the day, which nobody adds to any more.
+const PAGE_ROWS = 500
+
+const PAGE_ENDS: Statement = {
+  name: 'page_ends_of_a_metadata_day',
+  text: `
+select p.record_id as "recordId"
+  from (select record_id, row_number() over (order by record_id) as n
+          from metadata.record r
+         where r.tenant_no = $1::int and r.kind = $2::text
+           and r.stored_at >= ${startOfDay('$3::date')} and r.stored_at < ${startOfDay('($3::date + 1)')}) p
+ where p.n % ${PAGE_ROWS} = 0
+ order by p.record_id`,
+}
+
+// A page is a range of ids and has no limit: with one, PostgreSQL took the range of a page for small and the rest of the
+// day for smaller, and sorted all of it for each page (190 ms of 20,000 records). The day is no condition of the index
+// for the same reason.
 const ROWS: Statement = {
   name: 'metadata_records_of_a_day',
   text: `
 select n.tenant, ${COLUMNS}
   from metadata.record r ${BODIES}
   join metadata.tenant n on n.tenant_no = r.tenant_no
- where r.tenant_no = $1::int and r.kind = $2::text
-   and r.stored_at >= ${startOfDay('$3::date')} and r.stored_at < ${startOfDay('($3::date + 1)')}
-   and r.record_id >= $4::uuid and r.record_id <= $5::uuid and ($6::uuid is null or r.record_id > $6::uuid)
- order by r.record_id
- limit $7::int`,
+ where r.record_id > $4::uuid and r.record_id <= $5::uuid
+   and r.tenant_no = $1::int and r.kind = $2::text and (r.stored_at at time zone 'UTC')::date = $3::date
+ order by r.record_id`,
 }
 
-// 500 of the largest records are 128 MiB.
-const PAGE_ROWS = 500
+const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 
-/** Every record of the day in the order of ids, page by page. */
+/** Every record of the day in the order of ids, page by page: 500 of the largest are 128 MiB. */
 export async function* rowsOfDay(db: Queryable, stored: StoredDay): AsyncGenerator<readonly CompactedRow[]> {
-  const { tenantNo, kind, day, firstId, lastId } = stored
-  let after: string | null = null
-  for (;;) {
-    const rows: readonly CompactedRow[] = await db.query<CompactedRow>(ROWS, [
-      tenantNo,
-      kind,
-      day,
-      firstId,
-      lastId,
-      after,
-      PAGE_ROWS,
-    ])
-    const last = rows.at(-1)
-    if (last === undefined) return
-    yield rows
-    if (rows.length < PAGE_ROWS) return
-    after = last.recordId
+  const { tenantNo, kind, day, lastId } = stored
+  const named = [tenantNo, kind, day]
+  const ends = await db.query<{ recordId: string }>(PAGE_ENDS, named)
+  let after = FIRST_ID
+  for (const end of [...ends.map(({ recordId }) => recordId), lastId, LAST_ID]) {
+    if (end <= after) continue
+    const rows = await db.query<CompactedRow>(ROWS, [...named, after, end])
+    if (rows.length > 0) yield rows
+    after = end
   }
 }
 

@@ -12,8 +12,9 @@ export type FactTime = {
 
 /** First day of the bucket (UTC) that a fact is in, `YYYY-MM-DD`; null where its window is longer than the bucket. */
 export function bucketOf({ windowStart, windowEnd, effectiveAt }: FactTime, grain: Grain): string | null {
-  const bucket = firstDay(windowStart ?? effectiveAt, grain)
-  return windowEnd !== null && windowEnd > bucketEnd(bucket, grain) ? null : bucket
+  const start = windowStart ?? effectiveAt
+  const bucket = firstDay(start, grain)
+  return windowEnd !== null && windowEnd - start > bucketEnd(bucket, grain) - bucketStart(bucket) ? null : bucket
 }
 
 function firstDay(at: Instant, grain: Grain): string {

@@ -11,15 +11,18 @@ import { type RecordPlaces, rowsOf } from '../retention/history-reader.ts'
 import { startOfDay } from '../retention/stored-days.ts'
 import type { Fact } from './cells.ts'
 
-/** What a series told of a range of time. */
+/** What a series told of a month. */
 export type FactSelection = {
   readonly tenant: string
   readonly series: Required<Pick<Series, 'target' | 'kind'>> & { readonly scope: string }
   readonly metrics: readonly string[]
-  /** Effective time, both included: a window that ends with a bucket is effective at its end. */
+  /** Facts that begin in `[from, to)`. */
   readonly from: Instant
   readonly to: Instant
 }
+
+/** The last effective time that one of them can have: a window may begin just before `to` and be as long as a month. */
+const lastEffective = ({ from, to }: FactSelection): Instant => to + (to - from)
 
 /** A revision of a fact. */
 export type FactRow = Fact & {
@@ -63,6 +66,8 @@ select p.tenant_no as "tenantNo", p.target_no as "targetNo", p.below, h.*
       from metadata.record r
      where r.target_no = p.target_no and r.kind = $5::text and r.scope = $6::text and r.stored_at >= p.start
        and r.effective_at >= $7::timestamptz and r.effective_at <= $8::timestamptz
+       and coalesce(r.window_start, r.effective_at) >= $7::timestamptz
+       and coalesce(r.window_start, r.effective_at) < $13::timestamptz
        and (r.effective_at, r.ordered_at, r.record_id) < ($10::timestamptz, $11::timestamptz, $12::uuid)
      order by r.effective_at desc, r.ordered_at desc, r.record_id desc
      limit ${PAGE_ROWS}) h on true`,
@@ -86,15 +91,13 @@ type HotRow = { readonly below: string | null; readonly tenantNo: number | null;
 const LAST = { effectiveAt: 'infinity', orderedAt: 'infinity', recordId: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
 
 /** A page of what is not compacted, newest first, and the boundary of the same moment. */
-export async function hotFacts(
-  db: Queryable,
-  { tenant, series, metrics, from, to }: FactSelection,
-  after: FactPosition | null,
-): Promise<HotFacts> {
+export async function hotFacts(db: Queryable, selection: FactSelection, after: FactPosition | null): Promise<HotFacts> {
+  const { tenant, series, metrics, from, to } = selection
   const { sourceId, schema, table } = series.target
   const { effectiveAt, orderedAt, recordId } = after ?? LAST
   const name = [tenant, sourceId, schema, table, series.kind, series.scope]
-  const rows = await db.query<HotRow>(HOT, [...name, from, to, metrics, effectiveAt, orderedAt, recordId])
+  const range = [from, lastEffective(selection), metrics]
+  const rows = await db.query<HotRow>(HOT, [...name, ...range, effectiveAt, orderedAt, recordId, to])
   const [first] = rows
   const found = rows.filter((row): row is Extract<HotRow, { recordId: string }> => row.recordId !== null)
   const facts = found.map((row) => ({ ...row, key: keyOf(series, row), numbers: numbers.parse(row.numbers) ?? [] }))
@@ -126,14 +129,15 @@ export async function filedFacts(
   { db, files }: RecordPlaces,
   selection: FactSelection,
 ): Promise<Pick<HotFacts, 'facts' | 'below'>> {
-  const { tenant, series, from, to } = selection
-  const rows = await db.query<FileRow>(FILES, [tenant, series.kind, from, to])
+  const { tenant, series, from } = selection
+  const last = lastEffective(selection)
+  const rows = await db.query<FileRow>(FILES, [tenant, series.kind, from, last])
   const facts: FactRow[] = []
   for (const file of rows) {
     if (file.path === null) continue
     for await (const group of readCompactedFile(files, file)) {
       const scopes = group.column(columnIndex('scope'))
-      for (const { row, read } of rowsOf(group, { from, to: to + 1n, target: series.target })) {
+      for (const { row, read } of rowsOf(group, { from, to: last + 1n, target: series.target })) {
         if (scopes[row] === series.scope) facts.push(filedFact(selection, read()))
       }
     }

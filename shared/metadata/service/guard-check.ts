@@ -5,8 +5,8 @@ import { catalogDiff } from '../model/kinds/catalog-diff.ts'
 import { guardDecision } from '../model/kinds/guard-decision.ts'
 import type { MetadataRecord } from '../model/record.ts'
 import type { Series } from '../model/repository.ts'
+import { readLatestOfMany } from '../postgres/latest-of-many.ts'
 import { OVERRIDE_PRODUCER, overrideScope } from './guard-override.ts'
-import { readLatest } from './read-latest.ts'
 
 export type GuardVerdict = {
   readonly decision: 'allow' | 'warn' | 'block'
@@ -58,7 +58,7 @@ export async function checkGuard(
   now: Instant,
 ): Promise<GuardVerdict> {
   const series = [catalogDiff.kind, guardDecision.kind].map((kind) => ({ target, kind }))
-  const [diff, decision] = await readLatest(db, tenant, series)
+  const [diff, decision] = await readLatestOfMany(db, tenant, series)
   const verdict = verdictOf(diff?.record ?? null, decision?.record ?? null)
   if (verdict.decision === 'allow' || verdict.fingerprint === undefined) return verdict
   const override = await findOverride(db, tenant, target, verdict.fingerprint, now)
@@ -71,7 +71,7 @@ export async function currentFingerprint(
   tenant: string,
   target: Series['target'],
 ): Promise<string | null> {
-  const [diff] = await readLatest(db, tenant, [{ target, kind: catalogDiff.kind }])
+  const [diff] = await readLatestOfMany(db, tenant, [{ target, kind: catalogDiff.kind }])
   return diff ? difference.parse(diff.record.payload).fingerprint : null
 }
 
@@ -125,7 +125,7 @@ async function findOverride(
   now: Instant,
 ): Promise<NonNullable<GuardVerdict['override']> | null> {
   const scope = overrideScope(fingerprint)
-  const [found] = await readLatest(db, tenant, [{ target, kind: guardDecision.kind, scope }])
+  const [found] = await readLatestOfMany(db, tenant, [{ target, kind: guardDecision.kind, scope }])
   if (!found || found.record.producerId !== OVERRIDE_PRODUCER) return null
   const { override, fingerprint: boundTo } = decided.parse(found.record.payload)
   if (override === undefined || boundTo !== fingerprint) return null

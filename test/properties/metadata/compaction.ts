@@ -52,8 +52,9 @@ function planOf({ hot }: Tables, day: number): Plan {
   return { tenants: TENANTS.filter((tenant) => rows.some((row) => row.fact.checked.tenant === tenant)), greatest }
 }
 
-function isUnread({ consumers }: Tables, greatest: Position): boolean {
-  return [...consumers.values()].some((row) => isPast(greatest, row.position))
+/** A consumer of another generation begins again: it has read nothing. */
+function isUnread({ consumers, generation }: Tables, greatest: Position): boolean {
+  return [...consumers.values()].some((row) => row.generation !== generation || isPast(greatest, row.position))
 }
 
 function* writeFile(world: World, tenant: string, day: number): Process {

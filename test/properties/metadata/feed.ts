@@ -1,6 +1,8 @@
+import { PermanentError } from '../../../shared/errors.ts'
 import { io, type Process, read } from '../protocol/process.ts'
 import { workOf } from './consumers.ts'
-import { acquire, consumerOf, holds, move } from './lease.ts'
+import { acquire, consumerOf, holds, type Lease, move } from './lease.ts'
+import type { Part } from './parts.ts'
 import { type ConsumerName, isPast, type Position, type RecordRow, START } from './tables.ts'
 import type { Session } from './worker.ts'
 import { type Cursor, readLog, type World } from './world.ts'
@@ -20,10 +22,15 @@ export type Page = {
 
 type Request = { readonly after: Position; readonly tenant: string | null }
 
-/** One statement, unless a part is taken away. */
-function* readPage(world: World, request: Request): Process<Page> {
+/** One statement, unless a part is taken away. Positions of another generation say nothing. */
+function* readPage(world: World, { generation }: Lease, after: Position): Process<Page> {
+  const request = { after, tenant: null }
   if (world.without !== 'rows and bound of one snapshot') {
-    return yield* read('read the feed', () => pageOf(world, request, visible(world), world.database.xmin()))
+    return yield* read('read the feed', () => {
+      const isOther = generation !== world.database.tables.generation
+      if (isOther && world.without !== 'cursors carry a generation') throw new PermanentError('feed: gone')
+      return pageOf(world, request, visible(world), world.database.xmin())
+    })
   }
   const rows = yield* read('read rows of the feed', () => visible(world))
   return yield* read('read the bound of the feed', () => pageOf(world, request, rows, world.database.xmin()))
@@ -36,27 +43,27 @@ function visible({ database }: World): readonly RecordRow[] {
 function pageOf(world: World, { after, tenant }: Request, rows: readonly RecordRow[], xmin: number): Page {
   const { without, database } = world
   const bound = without === 'the feed waits for open transactions' ? Number.POSITIVE_INFINITY : xmin
-  const bySeq = without === 'positions have a transaction first'
-  const follows = (position: Position) => {
-    if (bySeq) return position.seq > after.seq
-    return without === 'positions lie within transactions' ? position.xid > after.xid : isPast(position, after)
-  }
   const found = rows
-    .filter(({ position }) => position.xid < bound && follows(position))
-    .sort((a, b) => (bySeq ? 0 : a.position.xid - b.position.xid) || a.position.seq - b.position.seq)
+    .filter(({ xid, position }) => xid < bound && isPast(position, after))
+    .sort((a, b) => (isPast(a.position, b.position) ? 1 : -1))
   const records = found.slice(0, PAGE)
   const last = records.at(-1)
-  // At the end of the feed the cursor goes behind every transaction that is over.
-  const isEnd = found.length <= PAGE && !bySeq && Number.isFinite(bound)
-  const position = isEnd ? { xid: xmin, seq: 0 } : (last?.position ?? after)
+  const isEnd = found.length <= PAGE
   const stored = isEnd || last === undefined ? database.today : last.day
   return {
     records: records.filter(({ fact }) => tenant === null || fact.checked.tenant === tenant),
-    position: without === 'positions lie within transactions' && isEnd ? { xid: xmin - 1, seq: 0 } : position,
+    // At the end of the feed the cursor goes behind every transaction that is over.
+    position: isEnd && !HAVE_NO_HORIZON.includes(without) ? { xid: xmin, seq: 0 } : (last?.position ?? after),
     isEnd,
     asOf: without === 'a cursor knows the boundary' ? stored : Math.max(stored, database.tables.below + 1),
   }
 }
+
+const HAVE_NO_HORIZON: readonly (Part | null)[] = [
+  'the feed waits for open transactions',
+  'positions have a transaction first',
+  'positions lie within transactions',
+]
 
 /** Acquire, then page after page: work, and move the cursor where the epoch is still mine. */
 export function* runConsumer(world: World, session: Session, name: ConsumerName): Process {
@@ -66,7 +73,7 @@ export function* runConsumer(world: World, session: Session, name: ConsumerName)
   const { lease } = acquired
   let { position } = acquired
   for (let pages = 0; pages < PAGES_MAX; pages++) {
-    const page = yield* readPage(world, { after: position, tenant: null })
+    const page = yield* readPage(world, lease, position)
     const forward = () =>
       io(`move ${name} to ${page.position.xid}.${page.position.seq}`, () => move(world, lease, page.position))
     if (without === 'the cursor moves after the work' && !(yield* forward())) return
@@ -88,10 +95,11 @@ export function* runConsumer(world: World, session: Session, name: ConsumerName)
 export function* followFeed(world: World): Process {
   const { subscriber, without } = world
   for (let pages = 0; pages < PAGES_MAX; pages++) {
-    const begins = subscriber.cursor === null
+    const { cursor } = subscriber
+    const begins = cursor === null
     const logFirst = without === 'the log after the first page'
     const logged = begins && logFirst ? yield* read('read the log', () => readLog(world)) : []
-    const page = yield* read('GET /feed', () => subscribed(world))
+    const page = yield* read('GET /feed', () => subscribed(world, cursor))
     const missed = begins && !logFirst ? yield* read('read the log', () => readLog(world)) : []
     const records = page === 'gone' ? [] : page.records.map(({ recordId }) => recordId)
     for (const recordId of [...logged, ...records, ...missed]) subscriber.seen.add(recordId)
@@ -100,14 +108,18 @@ export function* followFeed(world: World): Process {
   }
 }
 
-function subscribed(world: World): 'gone' | (Page & { readonly cursor: Cursor }) {
+function subscribed(world: World, cursor: Cursor | null): 'gone' | (Page & { readonly cursor: Cursor }) {
   const { subscriber, database, without } = world
-  const { cursor, tenant } = subscriber
   const { generation, below } = database.tables
   if (cursor !== null) {
     if (cursor.generation !== generation && without !== 'cursors carry a generation') return 'gone'
     if (below >= cursor.asOf && without !== 'cursors older than hot are refused') return 'gone'
   }
-  const page = pageOf(world, { after: cursor?.position ?? START, tenant }, visible(world), database.xmin())
+  const page = pageOf(
+    world,
+    { after: cursor?.position ?? START, tenant: subscriber.tenant },
+    visible(world),
+    database.xmin(),
+  )
   return { ...page, cursor: { position: page.position, generation, asOf: page.asOf } }
 }

@@ -31,7 +31,8 @@ export function move(world: World, lease: Lease, position: Position): boolean {
   const row = consumerOf(world, lease.name)
   if (!holds(lease, row) && world.without !== 'zombies move no cursor') return false
   assertCursorForward(lease, row, position)
-  const furthest = isPast(position, row.furthest) ? position : row.furthest
+  const isOurs = row.generation === world.database.tables.generation && isPast(position, row.furthest)
+  const furthest = isOurs ? position : row.furthest
   world.database.tables.consumers.set(lease.name, { ...row, position, furthest })
   return true
 }

@@ -24,7 +24,8 @@ function pick<T>(candidates: readonly T[], which: number): T | undefined {
 function run(simulation: Simulation, which: number, how: number): void {
   const worker = pick(simulation.workers, which)
   if (worker === undefined) return
-  for (let left = STEPS[how % STEPS.length] ?? 1; left > 0 && !worker.isDone && !worker.waits; left--) simulation.step(worker)
+  for (let left = STEPS[how % STEPS.length] ?? 1; left > 0 && !worker.isDone && !worker.waits; left--)
+    simulation.step(worker)
 }
 
 /** One fact, or a few that follow from it: others in either order, of both tenants, repeats, other content, corrections. */
@@ -45,10 +46,7 @@ function factsOf(which: number, how: number): readonly Fact[] {
     [next, said],
     [said, theirs],
     [said, { ...said, produced: (said.produced + 1) % PRODUCED }, { ...said, content: 1 - said.content }],
-    [
-      { ...said, revision: 1 },
-      { ...said, revision: 0 },
-    ],
+    [{ ...said, revision: 1 }, { ...said, revision: 0 }, next],
   ]
   return (variants[variant] ?? [said]).map(factOf)
 }
@@ -138,7 +136,10 @@ const ACTIONS: readonly Action[] = [
   backUpOrRestore,
 ]
 
-const choices = fc.array(fc.tuple(fc.nat(ACTIONS.length - 1), fc.nat(11), fc.nat(HOW_MAX)), { maxLength: 40, size: 'max' })
+const choices = fc.array(fc.tuple(fc.nat(ACTIONS.length - 1), fc.nat(11), fc.nat(HOW_MAX)), {
+  maxLength: 40,
+  size: 'max',
+})
 
 /** `past`: start from this one only; from any where it is not given. */
 export function schedules(past?: number): fc.Arbitrary<Schedule> {

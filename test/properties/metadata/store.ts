@@ -5,7 +5,15 @@ import type { Process } from '../protocol/process.ts'
 import type { Transaction } from './database.ts'
 import { type Fact, nameOf } from './facts.ts'
 import { assertAnswers } from './oracle.ts'
-import { isLater, type KeyRow, type LatestRow, type RecordRow, type Reject, type Told } from './tables.ts'
+import {
+  isLater,
+  type KeyRow,
+  type LatestRow,
+  type Position,
+  type RecordRow,
+  type Reject,
+  type Told,
+} from './tables.ts'
 import { Violation } from './violation.ts'
 import { type Session, statement, transaction } from './worker.ts'
 import { keyName, newRecordId, type World } from './world.ts'
@@ -130,8 +138,8 @@ class StoringStatement {
   #insertKey(input: Input): void {
     const { database } = this.#world
     const name = this.#nameOf(input)
-    database.lock(this.#tx, `key ${name}`)
     if (database.tables.keys.has(name) || this.#tx.keys.has(name)) return
+    database.lock(this.#tx, `key ${name}`)
     const { recordId, fact, ordered } = input
     this.#stored.add(recordId)
     const row: KeyRow = { recordId, fact, ordered, since: 0 }
@@ -145,12 +153,13 @@ class StoringStatement {
     const greatest = new Map<string, RecordRow>()
     for (const { recordId, fact, effective, ordered } of this.#input) {
       if (!this.#stored.has(recordId)) continue
-      const position = { xid: this.#tx.xid ?? 0, seq: database.tables.nextSeq++ }
+      const xid = this.#tx.xid ?? 0
+      const position = positionOf(this.#world, xid, database.tables.nextSeq++)
       const day = without === 'a day is of stored_at' ? Math.min(effective, this.#tx.day) : this.#tx.day
       const key = nameOf(fact)
       const name = `${key} r${fact.revision}`
       const before = fact.revision === 0 ? null : `${key} r${fact.revision - 1}`
-      const row: RecordRow = { recordId, fact, key, name, before, effective, ordered, position, day }
+      const row: RecordRow = { recordId, fact, key, name, before, effective, ordered, xid, position, day }
       this.#tx.writes.push((tables) => {
         tables.hot.set(recordId, row)
         tables.ever.set(recordId, row)
@@ -202,6 +211,11 @@ class StoringStatement {
     const committed = this.#world.database.tables.keys.get(name)
     return committed !== undefined && committed.since <= this.#snapshot ? committed : this.#tx.keys.get(name)
   }
+}
+
+function positionOf({ without }: World, xid: number, seq: number): Position {
+  if (without === 'positions have a transaction first') return { xid: seq, seq }
+  return { xid, seq: without === 'positions lie within transactions' ? 0 : seq }
 }
 
 function compare(a: string, b: string): number {

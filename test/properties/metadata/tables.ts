@@ -30,6 +30,7 @@ export type RecordRow = {
   readonly before: string | null
   readonly effective: number
   readonly ordered: number
+  readonly xid: number
   readonly position: Position
   /** Of `stored_at`. */
   readonly day: number

@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import type { Series } from '../../model/repository.ts'
+import { type FoundLatest, readLatestOfMany } from '../../postgres/latest-of-many.ts'
+import { readRecord } from '../../postgres/record-by-id.ts'
 import { overlappingFiles } from '../../retention/overlapping-files.ts'
 import { isCurrent } from '../etag.ts'
 import { isKind, needKind, optionalTarget, pageParameters, targetOf, targetParameters } from '../parameters.ts'
 import { ServiceError } from '../problems.ts'
-import { type FoundLatest, readLatest, readRecord } from '../read-latest.ts'
 import { BASE_PATH } from '../request.ts'
 import { defineRoute, type Route } from '../route.ts'
 import {
@@ -39,7 +40,7 @@ const getLatest = defineRoute({
     const { kind, scope, sourceId, schema, table } = query
     const series = { target: { sourceId, schema, table }, kind, scope }
     await needKind(kinds, kind)
-    const [found] = await readLatest(db, caller.tenant, [series])
+    const [found] = await readLatestOfMany(db, caller.tenant, [series])
     if (!found)
       throw new ServiceError('no-record', `latest ${kind}: expected a record of this target and scope, got none`)
     // Weak: the day since when records are hot moves on without it.
@@ -61,7 +62,7 @@ const queryLatest = defineRoute({
   async handle({ body: { series }, caller }, { db, kinds }) {
     const known = new Map<string, boolean>()
     for (const kind of new Set(series.map(({ kind }) => kind))) known.set(kind, await isKind(kinds, kind))
-    const found = await readLatest(db, caller.tenant, series)
+    const found = await readLatestOfMany(db, caller.tenant, series)
     const results = series.map((one, index) => {
       if (!known.get(one.kind)) return { outcome: 'unknown-kind' }
       const latest = found[index]
