@@ -23,6 +23,9 @@ param nodeVersion string = '22'
 
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
+@description('otel: a span for every operation of storage, PostgreSQL and providers')
+@allowed(['off', 'otel'])
+param telemetry string = 'off'
 
 @minValue(1)
 @maxValue(1000)
@@ -198,6 +201,7 @@ module functions './app/functions.bicep' = {
     resourceToken: resourceToken
     nodeVersion: nodeVersion
     instanceMemoryMB: instanceMemoryMB
+    telemetry: telemetry
     maximumInstanceCount: maximumInstanceCount
     subnetId: vnetEnabled ? network!.outputs.functionsSubnetId : ''
     identityId: identities.outputs.appId

@@ -1,12 +1,20 @@
 import { hostname } from 'node:os'
 import { type BlobContainer, openContainer } from './azure/blobs.ts'
 import { createQueues, type Queues } from './azure/queues.ts'
+import { azureCredential } from './azure/storage-account.ts'
 import type { Environment } from './config/environment.ts'
-import { parseSettings, type Settings, type SourceSettings, sourceSettings } from './config/settings.ts'
+import {
+  parseSettings,
+  type Settings,
+  type SourceSettings,
+  sourceSettings,
+  type TelemetrySettings,
+} from './config/settings.ts'
 import { createHttpClient } from './http/client.ts'
 import type { HttpClient } from './http/exchange.ts'
 import { type IoHook, withoutHook } from './io-hook.ts'
 import { createLog, type Log, type LogSink } from './log/log.ts'
+import { createTelemetry, type Telemetry } from './log/telemetry.ts'
 import { type Metadata, openMetadata } from './metadata/metadata.ts'
 import { type MetadataBus, queueBus } from './metadata/outbox/bus.ts'
 import { rawWithArchive } from './metadata/retention/raw-archive.ts'
@@ -54,8 +62,10 @@ const REQUEST_TIMEOUT_MS = 60_000
 const HTTP_TRIES_MAX = 3
 
 /** Throws ConfigError with every problem of the settings. */
-export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES }: PlatformOptions): Platform {
+export function openPlatform({ env, sink, hook: given, sources = SOURCES }: PlatformOptions): Platform {
   const settings = parseSettings(env)
+  const telemetry = settings.telemetry && openTelemetry(settings.telemetry)
+  const hook = given ?? telemetry?.hook ?? withoutHook
   const log = createLog({ sink, level: settings.logLevel, secrets: settings.secrets })
   const db = openDatabase(
     {
@@ -88,8 +98,16 @@ export function openPlatform({ env, sink, hook = withoutHook, sources = SOURCES 
     async close() {
       await metadata.close()
       await db.close()
+      await telemetry?.flush()
     },
   }
+}
+
+function openTelemetry({ connectionString, clientId }: TelemetrySettings): Telemetry {
+  return createTelemetry({
+    connectionString,
+    credential: clientId === undefined ? undefined : () => azureCredential(clientId),
+  })
 }
 
 /** Transform version of every source that this process knows: claims are refused where it is too old. */

@@ -19,6 +19,7 @@ param databaseName string
 param vaultUri string
 param credentialNames array
 param applicationInsightsName string
+param telemetry string
 
 resource applicationInsights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: applicationInsightsName
@@ -44,6 +45,7 @@ var settings = {
   TRIBUTARY_QUARANTINE_ATTEMPTS: '10'
   TRIBUTARY_QUARANTINE_SECONDS: '86400'
   TRIBUTARY_LOG_LEVEL: 'info'
+  TELEMETRY: telemetry
   METADATA_REPOSITORY: 'postgres'
   METADATA_TENANT: 'default'
   APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsights.properties.ConnectionString

@@ -8,6 +8,7 @@ import { registerExplain } from './commands/explain.ts'
 import { registerFsck } from './commands/fsck.ts'
 import { registerIngest } from './commands/ingest.ts'
 import { registerLease } from './commands/lease.ts'
+import { registerMetadata } from './commands/metadata.ts'
 import { registerNightly } from './commands/nightly.ts'
 import { registerPreview } from './commands/preview.ts'
 import { registerQuarantine } from './commands/quarantine.ts'
@@ -38,6 +39,7 @@ const REGISTER = [
   registerExplain,
   registerRejects,
   registerNightly,
+  registerMetadata,
 ] as const
 
 export type RunOptions = Omit<Cli, 'exitWith'>

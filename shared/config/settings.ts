@@ -22,9 +22,14 @@ export type Settings = {
   readonly rawRetentionDays: ReadonlyMap<string, number>
   readonly logLevel: LogLevel
   readonly alertWebhookUrl: string | undefined
+  /** Where spans are sent; undefined: nowhere. */
+  readonly telemetry: TelemetrySettings | undefined
   /** Values that must never be logged. */
   readonly secrets: readonly string[]
 }
+
+/** Of Application Insights; without a client id whoever knows the connection string may write. */
+export type TelemetrySettings = { readonly connectionString: string; readonly clientId: string | undefined }
 
 /** Where a provider is and how we prove who we are; `missing` names the settings that are not there. */
 export type SourceSettings = {
@@ -72,6 +77,7 @@ export function parseSettings(env: Environment): Settings {
     rawRetentionDays: rawRetention(env, report),
     logLevel: logLevel(env, report),
     alertWebhookUrl: url(env, 'TRIBUTARY_ALERT_WEBHOOK_URL', report),
+    telemetry: telemetry(env, report),
     secrets: secretsOf(env),
   }
   if (problems.length > 0 || !hostStorage || !lakeStorage || !database || !metadata) throw new ConfigError(problems)
@@ -123,6 +129,17 @@ function rawRetention(env: Environment, report: (problem: string) => void): Read
     } else days.set(source, Number(number))
   }
   return days
+}
+
+function telemetry(env: Environment, report: (problem: string) => void): TelemetrySettings | undefined {
+  const mode = env.TELEMETRY || 'off'
+  if (mode === 'off') return undefined
+  const { APPLICATIONINSIGHTS_CONNECTION_STRING: connectionString, APPLICATIONINSIGHTS_AUTHENTICATION_STRING: as } = env
+  if (mode !== 'otel') report(`TELEMETRY: expected off or otel, got "${mode}"`)
+  if (!connectionString)
+    report('APPLICATIONINSIGHTS_CONNECTION_STRING: expected one because TELEMETRY is otel, got none')
+  const [, clientId] = /ClientId=([^;]+)/.exec(as ?? '') ?? []
+  return connectionString ? { connectionString, clientId } : undefined
 }
 
 export function logLevel(env: Environment, report: (problem: string) => void): LogLevel {

@@ -87,6 +87,47 @@ const BAD: readonly (readonly [name: string, env: Environment, ...problems: stri
     { ...GOOD, TRIBUTARY_ALERT_WEBHOOK_URL: 'ftp://x' },
     'TRIBUTARY_ALERT_WEBHOOK_URL: expected an http or https address, got "ftp://x"',
   ],
+  [
+    'telemetry of another kind',
+    { ...GOOD, TELEMETRY: 'zipkin' },
+    'TELEMETRY: expected off or otel, got "zipkin"',
+    'APPLICATIONINSIGHTS_CONNECTION_STRING: expected one because TELEMETRY is otel, got none',
+  ],
+  [
+    'a retention that would empty raw',
+    { ...GOOD, TRIBUTARY_RAW_RETENTION: 'alpaca=400d, fred=0d' },
+    'TRIBUTARY_RAW_RETENTION: expected source=days such as alpaca=400d, at least 7d, separated by commas, got " fred=0d"',
+  ],
+  [
+    'another repository',
+    { ...GOOD, METADATA_REPOSITORY: 'mongo' },
+    'METADATA_REPOSITORY: expected one of embedded, postgres, remote, got "mongo"',
+  ],
+  [
+    'a tenant that goes into no path',
+    { ...GOOD, METADATA_TENANT: '../x' },
+    'METADATA_TENANT: expected up to 63 of a-z, 0-9 and -, a letter first, got "../x"',
+  ],
+  [
+    'a remote repository without an address',
+    { ...GOOD, METADATA_REPOSITORY: 'remote', METADATA_URL: 'here' },
+    'METADATA_URL: expected the http or https address of a metadata service, got "here"',
+  ],
+  [
+    'a remote repository without a token',
+    { ...GOOD, METADATA_REPOSITORY: 'remote', METADATA_URL: 'https://x' },
+    'METADATA_TOKEN: expected a token because METADATA_REPOSITORY is remote, got none',
+  ],
+  [
+    'metadata in a database of another kind',
+    { ...GOOD, METADATA_DATABASE_URL: 'mysql://x' },
+    'METADATA_DATABASE_URL: expected postgres://user:password@host:port/database, got another text',
+  ],
+  [
+    'an environment of tokens with an underscore',
+    { ...GOOD, METADATA_TOKEN_ENVIRONMENT: 'my_env' },
+    'METADATA_TOKEN_ENVIRONMENT: expected up to 32 of a-z, 0-9 and -, got "my_env"',
+  ],
 ]
 
 describe('settings', () => {
@@ -121,10 +162,27 @@ describe('settings', () => {
       leaseSeconds: 60,
       quarantineAttempts: 10,
       quarantineSeconds: 86_400,
+      rawRetentionDays: new Map(),
       logLevel: 'info',
       alertWebhookUrl: undefined,
+      telemetry: undefined,
+      metadata: {
+        place: { kind: 'postgres', database: null },
+        tenant: 'default',
+        cluster: undefined,
+        workspace: undefined,
+        tokenEnvironment: 'live',
+      },
       secrets: ['p%40ssw0rd', 'p@ssw0rd', KEY],
     })
+  })
+
+  test('of raw retention are days by source', () => {
+    const { rawRetentionDays } = parseSettings({ ...GOOD, TRIBUTARY_RAW_RETENTION: 'alpaca=400d, fred=730d' })
+    expect([...rawRetentionDays]).toEqual([
+      ['alpaca', 400],
+      ['fred', 730],
+    ])
   })
 
   test('that are empty count as not set', () => {

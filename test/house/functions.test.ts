@@ -47,10 +47,12 @@ describe('the settings', () => {
       'FUNCTIONS_WORKER_RUNTIME',
       'AzureWebJobsStorage',
       'LAKE_STORAGE',
+      'TELEMETRY',
       ...Object.keys(SCHEDULE_DEFAULTS),
     ])
     for (const path of ['shared/config/settings.ts', 'shared/config/metadata-settings.ts', 'shared/platform.ts']) {
-      for (const [, name = ''] of (await text(path)).matchAll(/(?:env\.|'|[{,] (?=[A-Z_]+:))([A-Z]+_[A-Z_]*[A-Z])\b/g)) read.add(name)
+      for (const [, name = ''] of (await text(path)).matchAll(/(?:env\.|'|[{,] (?=[A-Z_]+:))([A-Z]+_[A-Z_]*[A-Z])\b/g))
+        read.add(name)
     }
     for (const source of SOURCES.values()) {
       read.add(`${source.id.toUpperCase()}_BASE_URL`)

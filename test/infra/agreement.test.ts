@@ -38,6 +38,8 @@ function settingsRead(): ReadonlySet<string> {
     PGHOST: 'server',
     PGDATABASE: 'tributary',
     PGUSER: 'app',
+    TELEMETRY: 'otel',
+    APPLICATIONINSIGHTS_CONNECTION_STRING: 'InstrumentationKey=0',
   }
   const env = new Proxy(given, {
     get(target, name) {
@@ -52,12 +54,7 @@ function settingsRead(): ReadonlySet<string> {
 }
 
 /** Read by the host and not by our code. */
-const OF_THE_HOST = [
-  'APPLICATIONINSIGHTS_AUTHENTICATION_STRING',
-  'APPLICATIONINSIGHTS_CONNECTION_STRING',
-  'AzureWebJobsStorage__credential',
-  'AzureWebJobsStorage__tableServiceUri',
-]
+const OF_THE_HOST = ['AzureWebJobsStorage__credential', 'AzureWebJobsStorage__tableServiceUri']
 
 /** Read by the code, and for good reason not given in Azure. */
 const NOT_IN_AZURE = [
@@ -98,7 +95,8 @@ describe('settings', () => {
 
   test('that Bicep gives the backfill job are those of the functions, but for what only timers and the host need', () => {
     const { env } = jobOf(deployJobs(EVERY_SOURCE), 'backfill')
-    const forTriggers = (name: string) => /_SCHEDULE$|^TRIBUTARY_/.test(name) || OF_THE_HOST.includes(name)
+    const forTriggers = (name: string) =>
+      /_SCHEDULE$|^(TRIBUTARY|APPLICATIONINSIGHTS)_|^TELEMETRY$/.test(name) || OF_THE_HOST.includes(name)
     expect(sorted(Object.keys(env))).toEqual(sorted(Object.keys(deployed).filter((name) => !forTriggers(name))))
   })
 
@@ -118,9 +116,9 @@ describe('settings', () => {
 
   test('that both name have the value of the example in Azure too', () => {
     const both = Object.keys(deployed).filter(
-      (name) => name in example && !name.endsWith('_KEY') && !/_KEY_ID$/.test(name),
+      (name) => name in example && !/_KEY$|_KEY_ID$|^APPLICATIONINSIGHTS_/.test(name),
     )
-    expect(both).toHaveLength(10)
+    expect(both).toHaveLength(11)
     for (const name of both) expect({ [name]: deployed[name] }).toEqual({ [name]: example[name] })
   })
 

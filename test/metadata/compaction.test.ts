@@ -256,6 +256,34 @@ describe('compaction', () => {
     expect(await everything()).toHaveLength(3)
   })
 
+  test('a compactor whose lease another has taken moves no boundary, also before the other has', async () => {
+    const pause = createPause(({ subject }) => subject === 'move_metadata_compaction_boundary')
+    const slow = bench.open(pause.hook)
+    await bench.store(95, [volume(0), volume(1)])
+    pause.arm()
+    const zombie = bench.compact(slow)
+    await pause.reached
+    await bench.query('update metadata.lease set epoch = epoch + 1')
+    pause.resume()
+    await expect(zombie).rejects.toMatchObject({ name: 'LeaseLostError' })
+    await slow.close()
+    expect(await hot()).toHaveLength(2)
+  })
+
+  test('a reader meets no damage unnoticed: every byte of a file is compared', async () => {
+    await bench.store(95, [volume(0), volume(1)])
+    await bench.compact()
+    const { body = new Uint8Array(), etag = '' } = (await bench.files.get(pathOf(95))) ?? {}
+    const damaged = Uint8Array.from(body)
+    // Of text: the page is as whole as before.
+    const at = Buffer.from(body).indexOf('run-0')
+    expect(at).toBeGreaterThan(0)
+    damaged[at] = 'R'.charCodeAt(0)
+    const options = { condition: { kind: 'unchanged' as const, etag }, contentType: 'x', metadata: {} }
+    await bench.files.put(pathOf(95), damaged, options)
+    await expect(bench.readAll()).rejects.toThrow(/^compacted file compacted\/.*: expected sha256/)
+  })
+
   test('a reader beside it finds every record once, wherever it is when he comes to it', async () => {
     const target = (table: number) => other(`t${table % 7}`)
     const records = Array.from({ length: 1_300 }, (_, index) => volume(-index, target(index)))

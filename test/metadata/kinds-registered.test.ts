@@ -139,6 +139,8 @@ describe('records of registered kinds', () => {
     )
     const { records } = await ours.repository.query({ kind: 'orders', extras: { market: 'LSE' } })
     expect(records).toHaveLength(1)
+    const filed = await bench.query('select run_id as run from metadata.record where facets is not null')
+    expect(filed).toEqual([{ run: 'run-3' }])
   })
 
   test('are refused after the sunset of their version, with those that may be written', async () => {

@@ -112,13 +112,17 @@ export function useRetention(): RetentionBench {
       await consumer.consume(records ?? (await bench.feed()), { db, readAt, signal: new AbortController().signal })
     },
     async feed() {
-      const found: FedRecord[] = []
-      let after: FeedPosition | null = null
+      const [stored] = await query<{ count: number }>('select count(*) from metadata.record')
+      // A transaction of another test, in another database of the server, holds the feed back for a moment.
       for (;;) {
-        const page = await readFeed(main().db, { tenant: null, after, limit: 500 })
-        found.push(...page.records)
-        if (page.records.length === 0) return found
-        after = page.position
+        const found: FedRecord[] = []
+        for (let after: FeedPosition | null = null; ; ) {
+          const { records, position } = await readFeed(main().db, { tenant: null, after, limit: 500 })
+          found.push(...records)
+          if (records.length === 0) break
+          after = position
+        }
+        if (found.length === stored?.count) return found
       }
     },
     query,

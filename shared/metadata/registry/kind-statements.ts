@@ -29,7 +29,8 @@ export const LOCK_KINDS: Statement = {
   text: `lock table metadata.kind_version in share row exclusive mode`,
 }
 
-// The clock, not now(): a transaction that waited for the lock began before what it waited for.
+// The clock, not now(): a transaction that waited for the lock began before what it waited for. The lock keeps others
+// from publishing in between; what is published stays as it is even if somebody came without it.
 export const WRITE_KIND_VERSION: Statement = {
   name: 'write_metadata_kind_version',
   text: `

@@ -13,17 +13,16 @@ const OLDER = `
 
 const below = (kind: string, day: string) => `r.kind = ${kind} and r.stored_at < ${startOfDay(day)}`
 
+// The boundary, or where it will be once the day $2 is below it.
+const BOUNDARY = `greatest(coalesce($2::date + 1, '-infinity'),
+             coalesce((select c.below from metadata.compaction c where c.kind = $1::text), '-infinity'))`
+
 const COUNT: Statement = {
   name: 'count_compacted_metadata_records',
   text: `
-select count(*) as below, count(*) filter (where ${OLDER}) as deletable,
-       min(r.record_id::text collate "C") as "firstId", max(r.record_id::text collate "C") as "lastId"
+select count(*) as below, count(*) filter (where ${OLDER}) as deletable
   from metadata.record r
- where ${below(
-   '$1::text',
-   `greatest(coalesce($2::date + 1, '-infinity'),
-             coalesce((select c.below from metadata.compaction c where c.kind = $1::text), '-infinity'))`,
- )}`,
+ where ${below('$1::text', BOUNDARY)}`,
 }
 
 export type Deletable = {
@@ -31,9 +30,6 @@ export type Deletable = {
   readonly below: number
   /** Those of them that are the latest of nothing. */
   readonly deletable: number
-  /** Of the records below the boundary. */
-  readonly firstId: string | null
-  readonly lastId: string | null
 }
 
 /** What of a kind may go: below its boundary, and where that will move, up to the day `until` too. */
@@ -43,8 +39,20 @@ export async function countDeletable(db: Queryable, kind: string, until: string 
   return row
 }
 
-// Whatever the boundary says: never a latest one, and never one whose file nobody has seen. In the order of ids, so that
-// no batch goes over what the batches before it left dead.
+const BATCHES: Statement = {
+  name: 'batches_of_compacted_metadata_records',
+  text: `
+select b.first, b.last
+  from (select min(d.id) as first, max(d.id) as last
+          from (select r.record_id::text collate "C" as id, row_number() over (order by r.record_id) as n
+                  from metadata.record r
+                 where ${below('$1::text', BOUNDARY)} and ${OLDER}) d
+         group by (d.n - 1) / ${BATCH}) b
+ order by b.first`,
+}
+
+// Whatever was planned: only below the boundary, never a latest one, and never one whose file nobody has seen. A batch
+// is a range of ids: with a limit every batch went over what those before it had left dead, or sorted all that was left.
 const DELETE: Statement = {
   name: 'delete_compacted_metadata_records',
   text: `
@@ -52,41 +60,21 @@ with gone as (
   select r.record_id
     from metadata.record r
     join metadata.compaction c on c.kind = r.kind
-   where ${below('$1::text', 'c.below')}
+   where r.kind = $1::text and (r.stored_at at time zone 'UTC') < c.below::timestamp
      and exists (select from metadata.lease e where e.lease = $2::text and e.epoch = $3::int)
      and (select f.rows from metadata.compacted_file f
            where f.kind = r.kind and f.tenant_no = r.tenant_no
              and f.stored_day = (r.stored_at at time zone 'UTC')::date) is not null
      and ${OLDER}
      and r.record_id >= $4::uuid and r.record_id <= $5::uuid
-   order by r.record_id
-   limit ${BATCH}
      for update of r skip locked)
 delete from metadata.record r using gone where r.record_id = gone.record_id
-returning r.record_id as "recordId"`,
-}
-
-type Batch = {
-  readonly kind: string
-  readonly lease: Lease
-  readonly fromId: string
-  readonly lastId: string
-  /** More than these, and nothing is deleted. */
-  readonly most: number
-}
-
-/** Ids of the records that were deleted; less than BATCH: there are no more. */
-async function deleteBatch(db: Database, { kind, lease, fromId, lastId, most }: Batch): Promise<readonly string[]> {
-  return db.transaction(async (tx) => {
-    const rows = await tx.query<{ recordId: string }>(DELETE, [kind, lease.name, lease.epoch, fromId, lastId])
-    if (rows.length <= most) return rows.map(({ recordId }) => recordId)
-    throw new CompactionStoppedError(`records of ${kind} below its boundary: expected ${most} more, got ${rows.length}`)
-  })
+returning r.record_id`,
 }
 
 /**
  * Deletes what is below the boundary and the latest of nothing; returns how many. `proceed` is asked before each batch.
- * Throws CompactionStoppedError where afterwards the table does not hold the rest.
+ * Throws CompactionStoppedError where there is more than was counted, and where the table does not hold the rest.
  */
 export async function deleteCompacted(
   db: Database,
@@ -95,19 +83,21 @@ export async function deleteCompacted(
   proceed: () => Promise<boolean>,
 ): Promise<number> {
   const planned = await countDeletable(db, kind, null)
-  if (planned.deletable === 0 || planned.firstId === null || planned.lastId === null) return 0
-  let [deleted, fromId] = [0, planned.firstId]
-  while (await proceed()) {
-    // What was the latest when it was counted may be displaced meanwhile: it may go too.
-    const most = planned.below - deleted
-    const ids = await deleteBatch(db, { kind, lease, fromId, lastId: planned.lastId, most })
-    deleted += ids.length
-    if (ids.length < BATCH) break
-    fromId = ids.reduce((greatest, id) => (id > greatest ? id : greatest))
+  let deleted = 0
+  for (const { first, last } of await db.query<{ first: string; last: string }>(BATCHES, [kind, null])) {
+    if (!(await proceed())) break
+    deleted += await db.transaction(async (tx) => {
+      const { length } = await tx.query(DELETE, [kind, lease.name, lease.epoch, first, last])
+      // What was the latest when it was counted may be displaced meanwhile: it may go too.
+      if (deleted + length <= planned.below) return length
+      throw stopped(kind, `at most ${planned.below} to delete, got ${deleted + length}`)
+    })
   }
   const left = await countDeletable(db, kind, null)
   if (left.below === planned.below - deleted) return deleted
-  throw new CompactionStoppedError(
-    `records of ${kind} below its boundary: expected ${planned.below - deleted} after ${deleted} were deleted, got ${left.below}`,
-  )
+  throw stopped(kind, `${planned.below - deleted} after ${deleted} were deleted, got ${left.below}`)
+}
+
+function stopped(kind: string, detail: string): CompactionStoppedError {
+  return new CompactionStoppedError(`records of ${kind} below its boundary: expected ${detail}`)
 }

@@ -7,7 +7,6 @@ import { BODIES, COLUMNS, TENANT_NO, targetNo } from '../postgres/read-statement
 import { type StoredRow, toRecord } from '../postgres/stored-row.ts'
 import { type CompactedRow, columnIndex } from './compacted-columns.ts'
 import { type CompactedFile, type CompactedGroup, readCompactedFile } from './compacted-reader.ts'
-import { startOfDay } from './stored-days.ts'
 
 /** Where records are: the newer ones in the table, the older ones in files. */
 export type RecordPlaces = {
@@ -28,11 +27,13 @@ export type RecordSelection = {
 const PAGE_ROWS = 500
 
 // The boundary and what is hot, in one snapshot: a record below it is read from its file, although it may still be here.
-const HOT: Statement = {
-  name: 'hot_metadata_records',
+// Its end, and the boundary, are no conditions of an index: PostgreSQL took the range between two bounds for small and
+// sorted all that was left for each page.
+const hotStatement = (name: string, condition: string): Statement => ({
+  name,
   text: `
 with boundary as (
-  select to_char(max(c.below), 'YYYY-MM-DD') as day, coalesce(max(${startOfDay('c.below')}), '-infinity') as start
+  select to_char(max(c.below), 'YYYY-MM-DD') as day, coalesce(max(c.below)::timestamp, '-infinity') as start
     from metadata.compaction c where c.kind = $2::text
 )
 select b.day as below, h.*
@@ -40,14 +41,15 @@ select b.day as below, h.*
   left join lateral (
     select ${COLUMNS}
       from metadata.record r ${BODIES}
-     where r.tenant_no = ${TENANT_NO} and r.kind = $2::text and r.stored_at >= b.start
-       and r.effective_at >= $3::timestamptz and r.effective_at < $4::timestamptz
-       and ($5::text is null or r.target_no = ${targetNo(5)})
-       and (r.effective_at, r.record_id) > ($8::timestamptz, $9::uuid)
+     where r.tenant_no = ${TENANT_NO} and r.kind = $2::text and (r.stored_at at time zone 'UTC') >= b.start
+       and (r.effective_at, r.record_id) > ($3::timestamptz, $4::uuid)${condition}
      order by r.effective_at, r.record_id
      limit ${PAGE_ROWS}) h on true
  order by h."effectiveAt", h."recordId"`,
-}
+})
+
+const HOT = hotStatement('hot_metadata_records', '')
+const HOT_OF_TARGET = hotStatement('hot_metadata_records_of_a_target', `\n       and r.target_no = ${targetNo(5)}`)
 
 const FILES: Statement = {
   name: 'compacted_files_of_a_kind',
@@ -66,7 +68,7 @@ type HotRow = { readonly below: string | null } & (StoredRow | { readonly record
 /** Days that were compacted before the reader came to them, and how far it had come when it found out. */
 type FiledDays = { readonly from: string | null; readonly below: string; readonly after: Position | null }
 
-const FIRST = { effectiveAt: '-infinity', recordId: '00000000-0000-0000-0000-000000000000' }
+const NO_ID = '00000000-0000-0000-0000-000000000000'
 
 /**
  * Every record once, wherever it is: hot ones in the order of time, then those of the files. What is stored meanwhile
@@ -80,15 +82,15 @@ export async function* readAllRecords(
   const { from, to } = checkRange(selection)
   const filed: FiledDays[] = []
   let position: Position | null = null
-  for (;;) {
-    const page: readonly HotRow[] = await hotPage(db, selection, position)
+  for (let more = true; more; ) {
+    const page: readonly HotRow[] = await hotPage(db, selection, position ?? { effectiveAt: from, recordId: NO_ID })
     const below = page[0]?.below ?? null
     const known = filed.at(-1)?.below ?? null
     if (below !== null && below !== known) filed.push({ from: known, below, after: position })
-    const rows = page.filter((row): row is HotRow & StoredRow => row.recordId !== null)
+    const rows = page.filter((row): row is HotRow & StoredRow => row.recordId !== null && row.effectiveAt < to)
     for (const row of rows) yield toRecord(row)
     position = rows.at(-1) ?? position
-    if (rows.length < PAGE_ROWS) break
+    more = rows.length === PAGE_ROWS
   }
   for (const days of filed) {
     for (const file of await filesOf(db, selection, days)) {
@@ -102,11 +104,11 @@ export async function* readAllRecords(
   }
 }
 
-function hotPage(db: Queryable, selection: RecordSelection, position: Position | null): Promise<HotRow[]> {
-  const { tenant, kind, from, to, target } = selection
-  const named = [target?.sourceId ?? null, target?.schema ?? null, target?.table ?? null]
-  const { effectiveAt, recordId } = position ?? FIRST
-  return db.query<HotRow>(HOT, [tenant, kind, from, to, ...named, effectiveAt, recordId])
+function hotPage(db: Queryable, selection: RecordSelection, { effectiveAt, recordId }: Position): Promise<HotRow[]> {
+  const { tenant, kind, target } = selection
+  const after = [tenant, kind, effectiveAt, recordId]
+  if (target === undefined) return db.query<HotRow>(HOT, after)
+  return db.query<HotRow>(HOT_OF_TARGET, [...after, target.sourceId, target.schema, target.table])
 }
 
 function filesOf(

@@ -58,17 +58,19 @@ async function emitAll(
 ): Promise<readonly Emitted[]> {
   const results: Emitted[] = []
   let batch: JsonItem[] = []
+  let done = countsOf([])
   const flush = async () => {
     if (signal.aborted) throw new CancelledError('told to stop')
-    results.push(...(await emitBatch(repository, batch)))
+    const emitted = await emitBatch(repository, batch)
+    results.push(...emitted)
+    done = added(done, countsOf(emitted))
     batch = []
   }
   for await (const item of items) {
     batch.push(item)
     if (batch.length < BATCH) continue
     await flush()
-    const counts = countsOf(results)
-    out.progress('emitted', counts, summary(counts))
+    out.progress('emitted', done, summary(done))
   }
   if (batch.length > 0) await flush()
   return results
@@ -107,6 +109,10 @@ type Counts = ReturnType<typeof countsOf>
 function countsOf(results: readonly Emitted[]) {
   const of = (outcome: StoreResult['outcome']) => results.filter((result) => result.outcome === outcome).length
   return { stored: of('stored'), replayed: of('replayed'), refused: of('refused') }
+}
+
+function added(a: Counts, b: Counts): Counts {
+  return { stored: a.stored + b.stored, replayed: a.replayed + b.replayed, refused: a.refused + b.refused }
 }
 
 function summary({ stored, replayed, refused }: Counts): string {

@@ -13,26 +13,30 @@ const CHARS_MAX = 64 * 1024 * 1024
  */
 export async function* readJsonItems(name: string, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<JsonItem> {
   const lines = linesOf(name, chunks)
-  const head: Line[] = []
-  for await (const line of lines) {
-    if (line.text.trim() === '') continue
-    head.push(line)
-    break
-  }
-  const [first] = head
-  if (first === undefined) return
+  const first = await firstFilled(lines)
+  if (first === null) return
   if (isObjectText(first.text)) {
     yield itemOf(first)
     for await (const line of lines) if (line.text.trim() !== '') yield itemOf(line)
     return
   }
+  const all = [first]
   let chars = first.text.length
   for await (const line of lines) {
     chars += line.text.length + 1
     if (chars > CHARS_MAX) throw tooLong(name)
-    head.push(line)
+    all.push(line)
   }
-  yield* documentItems(name, head)
+  yield* documentItems(name, all)
+}
+
+// Not with `for await`: leaving it would end the lines.
+async function firstFilled(lines: AsyncGenerator<Line>): Promise<Line | null> {
+  for (;;) {
+    const next = await lines.next()
+    if (next.done) return null
+    if (next.value.text.trim() !== '') return next.value
+  }
 }
 
 function* documentItems(name: string, lines: readonly Line[]): Generator<JsonItem> {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { openContainer } from '../../../../shared/azure/blobs.ts'
 import { ConfigError } from '../../../../shared/errors.ts'
+import { withoutHook } from '../../../../shared/io-hook.ts'
 import { AccessError } from '../../../../shared/metadata/access/access-error.ts'
 import type { MetadataStore } from '../../../../shared/metadata/metadata.ts'
 import { QueryError } from '../../../../shared/metadata/model/repository.ts'
@@ -39,10 +40,12 @@ export function tenantOf({ metadata }: Platform, named: string | undefined): str
   const { place, tenant } = metadata.settings
   if (named === undefined || named === tenant) return tenant
   if (place.kind !== 'remote') return named
-  throw new ConfigError([`--tenant: expected none where METADATA_REPOSITORY is remote: its token says it, got ${named}`])
+  throw new ConfigError([
+    `--tenant: expected none where METADATA_REPOSITORY is remote: its token says it, got ${named}`,
+  ])
 }
 
 /** Log and compacted files. */
 export function metadataContainer({ settings }: Platform) {
-  return openContainer({ account: settings.lakeStorage, container: 'metadata' })
+  return openContainer({ account: settings.lakeStorage, container: 'metadata', hook: withoutHook })
 }

@@ -82,7 +82,7 @@ type PageOptions = {
   readonly all?: true
   readonly tenant?: string
 }
-type HistoryOptions = PageOptions & { readonly kind: string; readonly scope: string }
+type HistoryOptions = PageOptions & { readonly kind: string; readonly scope?: string }
 
 function registerHistory(metadata: Command, cli: Cli): void {
   const history = metadata
@@ -90,7 +90,7 @@ function registerHistory(metadata: Command, cli: Cli): void {
     .description('what was said about a target in records of one kind, newest first')
     .argument('<target>', TARGET_HELP, targetValue)
     .requiredOption('--kind <kind>', 'records of this kind', kindValue)
-    .option('--scope <scope>', 'of this slice of it (default: the whole target)', '')
+    .option('--scope <scope>', 'of this slice of it (default: the whole target)')
   withPageOptions(history)
     .addHelpText(
       'after',
@@ -100,7 +100,7 @@ function registerHistory(metadata: Command, cli: Cli): void {
       ),
     )
     .action(
-      onMetadata(cli, async (context, target: Target, { kind, scope, ...options }: HistoryOptions) => {
+      onMetadata(cli, async (context, target: Target, { kind, scope = '', ...options }: HistoryOptions) => {
         return answerRecords(context, { kind, target, scope, ...timesOf(options) }, options)
       }),
     )
@@ -189,9 +189,10 @@ async function answerRecords(
 async function compactedFiles(
   { metadata }: CommandContext['platform'],
   tenant: string,
-  { kind = null, from = null, to = null }: RecordFilter,
+  { kind, from, to }: RecordFilter,
 ): Promise<readonly string[]> {
-  return metadata.store === null ? [] : overlappingFiles(metadata.store.db, tenant, kind, from, to)
+  const { store } = metadata
+  return store === null ? [] : overlappingFiles(store.db, tenant, kind ?? null, from ?? null, to ?? null)
 }
 
 function showPage({ records, next }: RecordPage, compacted: readonly string[]): string {

@@ -14,5 +14,5 @@ export const sha256 = z
 
 /** An enum to which a minor version may add values: readers take one they do not know for `unknown`. */
 export function openEnum<const Values extends readonly [string, ...string[]]>(values: Values) {
-  return z.enum(values).meta({ 'x-open': true })
+  return z.enum(values).meta({ 'x-open-enum': true })
 }
