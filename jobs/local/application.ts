@@ -85,12 +85,19 @@ export async function startApplication(options: ApplicationOptions): Promise<App
       lockSeconds: MESSAGE_LOCK_SECONDS,
     })
     stops.push(() => host.stop({ graceMs: 10_000 }))
-    report(`functions   ${host.functions.join(', ')}`)
+    report(`functions   ${namesOf(host.functions)}`)
     return { platform, host, lost, stop }
   } catch (error) {
     await stop()
     throw error
   }
+}
+
+/** The routes of the metadata service are functions of their own, and too many to be read. */
+function namesOf(functions: readonly string[]): string {
+  const own = functions.filter((name) => !name.startsWith('metadata-'))
+  const routes = functions.length - own.length
+  return `${own.join(', ')}, and ${routes} routes of the metadata service`
 }
 
 async function openStack({ dataDir, report, signal }: ApplicationOptions, stops: (() => Promise<void>)[]) {

@@ -13,6 +13,8 @@ export type Gate = {
    * transaction goes through together: a worker that slept with locks in its hands would stop all others.
    */
   readonly step: (ended: Promise<void>) => Promise<IoOperation | null>
+  /** Resolves when the worker stands at the gate, or has `ended`. */
+  readonly arrived: (ended: Promise<void>) => Promise<void>
   /** The operation after `after` more fails. */
   readonly arm: (kind: FaultKind, after: number) => void
   /** Nothing waits any more, and no fault is to come. */
@@ -58,6 +60,9 @@ export function createGate(): Gate {
     }
   }
 
+  const standing = (ended: Promise<void>) =>
+    Promise.race([arrival.promise, ended, sleep(QUIET_MS_MAX, undefined, { ref: false })])
+
   return {
     async hook(operation, work) {
       if (open || dead || transactions > 0) return run(operation, work)
@@ -79,9 +84,11 @@ export function createGate(): Gate {
       arrival = newSignal()
       first.go()
       await first.done
-      const others = queue.length > 0 ? [turns(TURNS)] : []
-      await Promise.race([arrival.promise, ended, sleep(QUIET_MS_MAX, undefined, { ref: false }), ...others])
+      await (queue.length > 0 ? Promise.race([standing(ended), turns(TURNS)]) : standing(ended))
       return first.operation
+    },
+    async arrived(ended) {
+      if (queue.length === 0) await standing(ended)
     },
     arm: (kind, after) => armed.push({ kind, after }),
     free() {

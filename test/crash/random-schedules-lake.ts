@@ -23,12 +23,15 @@ export type Shape = {
   readonly barsPerPage: number
   /** Some records break their contract. */
   readonly rejects: boolean
+  /** The provider corrects what it said, and in the end all of it is read again. */
+  readonly corrections: boolean
 }
 
 export type LakeServices = { readonly databaseUrl: string; readonly storageConnectionString: string }
 
 /** One lake with its provider, and what opens workers on it. Close it. */
 export type Lake = {
+  readonly shape: Shape
   readonly openWorker: (instance: string, hook?: IoHook) => Platform
   /** What looks at it, and settles it in the end: its operations are never held up. */
   readonly platform: Platform
@@ -80,11 +83,12 @@ export async function openLake(shape: Shape, services: LakeServices): Promise<La
   const platform = openWorker('closer')
   await ensureAll(platform)
   return {
+    shape,
     openWorker,
     platform,
     query: (text, values = []) => platform.db.query({ name: `test ${sha256Hex(text)}`.slice(0, 60), text }, values),
     correct() {
-      corrected = true
+      corrected = shape.corrections
     },
     async close() {
       await platform.close()

@@ -70,9 +70,11 @@ export async function settle(lake: Lake, late: readonly Message[] = []): Promise
 
 /** Reads everything again as the provider says it now, and moves all that was told. */
 export async function finish(lake: Lake): Promise<void> {
-  lake.correct()
-  await lookBack(lake, lake.platform)
-  await settle(lake)
+  if (lake.shape.corrections) {
+    lake.correct()
+    await lookBack(lake, lake.platform)
+    await settle(lake)
+  }
   for (let round = 0; round < ROUNDS_MAX; round++) {
     await letTimePass(lake)
     await moveMetadata(lake.platform, new AbortController().signal)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
@@ -59,3 +60,13 @@ test('the runbook has a section for every alert that code opens, and for no othe
   }
   expect([...sections].sort()).toEqual([...opened].sort())
 })
+
+// The page on a new source names the test that its reader writes.
+test.each(['README.md', ...PAGES.filter((page) => page !== 'docs/add-a-source.md')])(
+  'every test that %s names is there',
+  async (page) => {
+    const text = await readFile(page, 'utf8')
+    const named = [...text.matchAll(/\btest\/[\w/-]+\.test\.ts\b/g)].map(([path]) => path)
+    expect(named.filter((path) => !existsSync(path))).toEqual([])
+  },
+)

@@ -27,7 +27,7 @@ describe('metadata records from the command line', () => {
       const ran = await bench.run('emit', path)
       expect(ran).toMatchObject({ code: 0, err: '' })
       expect(ran.out).toMatch(
-        /^line 1: stored [0-9a-f-]{36}\nline 2: stored .+\n2 stored, 0 there already, 0 refused\n$/,
+        /^record 1 \(line 1\): stored [0-9a-f-]{36}\nrecord 2 \(line 2\): stored .+\n2 stored, 0 there already, 0 refused\n$/,
       )
       expect(await bench.audited(`emit_metadata ${path}`)).toEqual([`test emit_metadata ${path}`])
       expect((await bench.run('emit', path)).out).toContain('0 stored, 2 there already, 0 refused')
@@ -46,9 +46,9 @@ describe('metadata records from the command line', () => {
         replayed: 0,
         refused: 2,
         results: [
-          { place: 'line 1', outcome: 'refused', problem: { code: 'unknown-kind' } },
-          { place: 'line 3', outcome: 'refused', problem: { code: 'record-schema-invalid' } },
-          { place: 'line 4', outcome: 'stored' },
+          { place: 'record 1 (line 1)', outcome: 'refused', problem: { code: 'unknown-kind' } },
+          { place: 'record 2 (line 3)', outcome: 'refused', problem: { code: 'record-schema-invalid' } },
+          { place: 'record 3 (line 4)', outcome: 'stored' },
         ],
       })
     })
@@ -57,27 +57,29 @@ describe('metadata records from the command line', () => {
       [
         'an array over many lines',
         (record: unknown) => JSON.stringify([record, record], null, 2),
-        'record 2: there already',
+        'record 2 (line 1): there already',
       ],
-      ['one object over many lines', (record: unknown) => JSON.stringify(record, null, 2), 'record 1: stored'],
+      ['one object over many lines', (record: unknown) => JSON.stringify(record, null, 2), 'record 1 (line 1): stored'],
       [
         'JSON lines of which the first is broken',
         (record: unknown) => `{"a\n${JSON.stringify(record)}`,
-        'line 2: stored',
+        'record 2 (line 2): stored',
       ],
     ])('takes %s', async (what, write, line) => {
       const ran = await bench.run('emit', await bench.file(write(volume(0, { target: { ...TARGET, table: what } }))))
       expect(ran.out).toContain(line)
     })
 
-    test.each([
-      ['a file that is none', '/nowhere.json', /^records: expected to read \/nowhere.json, got ENOENT/],
-      ['another text', 'hello\nworld', /expected a JSON object, an array of them or JSON lines, got another text/],
-    ])('%s is refused with exit code 2', async (_what, content, message) => {
-      const path = content.startsWith('/') ? content : await bench.file(content)
-      const { code, err } = await bench.run('emit', path)
-      expect(code).toBe(2)
-      expect(err).toMatch(message)
+    test('text that is no JSON is one refusal, and a file that is not there exits 2', async () => {
+      const ran = await bench.run('emit', await bench.file('hello\nworld'))
+      expect(ran.code).toBe(1)
+      expect(ran.out).toBe(
+        'record 1 (line 1): refused, record-schema-invalid: expected JSON lines or one JSON document, got neither\n0 stored, 0 there already, 1 refused\n',
+      )
+      expect(await bench.run('emit /nowhere.json')).toMatchObject({
+        code: 2,
+        err: expect.stringMatching(/^records: expected to read \/nowhere.json, got ENOENT/),
+      })
     })
 
     test('told to stop it exits 143, and the same command goes on', async () => {

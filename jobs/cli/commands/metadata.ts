@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Cli } from '../command.ts'
 import { registerEmit } from './metadata/emit.ts'
 import { registerConsumers, registerFeed } from './metadata/feed.ts'
+import { registerImport } from './metadata/import.ts'
 import { registerKeep } from './metadata/keep.ts'
 import { registerKinds } from './metadata/kinds.ts'
 import { registerPrincipals } from './metadata/principals.ts'
@@ -15,6 +16,7 @@ export function registerMetadata(program: Command, cli: Cli): void {
     .description('metadata records: what is known of every target, who may say it, and what follows it')
   registerReads(metadata, cli)
   registerEmit(metadata, cli)
+  registerImport(metadata, cli)
   registerKeep(metadata, cli)
   registerMetadataRejects(metadata, cli)
   registerFeed(metadata, cli)

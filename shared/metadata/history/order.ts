@@ -19,10 +19,10 @@ export function compareTexts(a: string, b: string): number {
 /** The last that is there. */
 export function lastOf<Event, Value>(
   events: readonly Event[],
-  valueOf: (event: Event) => Value | undefined,
+  pick: (event: Event) => Value | undefined,
 ): Value | undefined {
   for (let at = events.length - 1; at >= 0; at--) {
-    const value = valueOf(events[at] as Event)
+    const value = pick(events[at] as Event)
     if (value !== undefined) return value
   }
   return undefined

@@ -3,18 +3,20 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { CancelledError, ConfigError, toError } from '../../../../shared/errors.ts'
-import { schemaInvalid } from '../../../../shared/metadata/model/problem.ts'
+import { type FoundValue, readValues } from '../../../../shared/metadata/history/read-values.ts'
+import { problem } from '../../../../shared/metadata/model/problem.ts'
 import type { NewMetadataRecord } from '../../../../shared/metadata/model/record.ts'
 import type { MetadataRepository, StoreResult } from '../../../../shared/metadata/model/repository.ts'
 import { recordAudit } from '../../../../shared/ops/audit.ts'
 import { count } from '../../../table.ts'
 import { type Cli, type CommandContext, examples } from '../../command.ts'
 import { EXIT } from '../../exit-codes.ts'
-import { type JsonItem, readJsonItems } from './json-items.ts'
 import { onMetadata, tenantOf } from './on-metadata.ts'
 import { TENANT_HELP, tenantValue } from './options.ts'
 
 const BATCH = 500
+/** Of a line, and of a document: it is held in memory. */
+const BYTES_MAX = 64 * 1024 * 1024
 
 // Checked by the repository, each by itself: it takes whatever comes.
 const anything = z.custom<NewMetadataRecord>()
@@ -38,7 +40,7 @@ ${examples('tributary metadata emit volumes.jsonl', 'tributary metadata emit - -
         const { platform, out, actor } = context
         const tenant = tenantOf(platform, named)
         const repository = await platform.metadata.repository(tenant)
-        const results = await emitAll(context, repository, readJsonItems(nameOf(file), chunksOf(file)))
+        const results = await emitAll(context, repository, readValues(chunksOf(file), BYTES_MAX))
         const counts = countsOf(results)
         if (counts.stored > 0) {
           const after = { tenant, ...counts }
@@ -46,7 +48,7 @@ ${examples('tributary metadata emit volumes.jsonl', 'tributary metadata emit - -
           await platform.bus.announce()
         }
         out.answer({ ...counts, results }, showEmitted)
-        return counts.refused > 0 ? EXIT.failed : undefined
+        return undefined
       }),
     )
 }
@@ -54,20 +56,20 @@ ${examples('tributary metadata emit volumes.jsonl', 'tributary metadata emit - -
 async function emitAll(
   { out, signal }: CommandContext,
   repository: MetadataRepository,
-  items: AsyncIterable<JsonItem>,
+  values: AsyncIterable<FoundValue>,
 ): Promise<readonly Emitted[]> {
   const results: Emitted[] = []
-  let batch: JsonItem[] = []
+  let batch: FoundValue[] = []
   let done = countsOf([])
   const flush = async () => {
-    if (signal.aborted) throw new CancelledError('told to stop')
-    const emitted = await emitBatch(repository, batch)
+    
+    const emitted = await emitBatch(repository, batch, results.length)
     results.push(...emitted)
     done = added(done, countsOf(emitted))
     batch = []
   }
-  for await (const item of items) {
-    batch.push(item)
+  for await (const value of values) {
+    batch.push(value)
     if (batch.length < BATCH) continue
     await flush()
     out.progress('emitted', done, summary(done))
@@ -76,12 +78,17 @@ async function emitAll(
   return results
 }
 
-async function emitBatch(repository: MetadataRepository, items: readonly JsonItem[]): Promise<Emitted[]> {
-  const readable = items.flatMap(({ input }) => (input.ok ? [anything.parse(input.value)] : []))
+async function emitBatch(
+  repository: MetadataRepository,
+  found: readonly FoundValue[],
+  before: number,
+): Promise<Emitted[]> {
+  const readable = found.flatMap((one) => (one.ok ? [anything.parse(one.value)] : []))
   const stored = await repository.bulkStore(readable)
   let next = 0
-  return items.map(({ place, input }) => {
-    if (!input.ok) return { place, outcome: 'refused', problem: schemaInvalid(input.errors) }
+  return found.map((one, index) => {
+    const place = `record ${before + index + 1} (line ${one.line})`
+    if (!one.ok) return { place, outcome: 'refused', problem: problem('record-schema-invalid', one.reason) }
     const result = stored[next++]
     if (result === undefined) throw new Error(`records: expected ${readable.length} results, got ${stored.length}`)
     return { place, ...result }

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import { normalInstant } from '../../model/instant-text.ts'
 import { count } from '../../model/kinds/payload-fields.ts'
 import { type Counts, name } from '../import-event.ts'

@@ -1,7 +1,18 @@
 import { z } from 'zod'
 import { name } from '../import-event.ts'
 import { defineArtifact } from './artifact.ts'
-import { checkCounts, checkWindow, countFields, countsOf, jobId, place, runId, time, windowFields, windowOf } from './fields.ts'
+import {
+  checkCounts,
+  checkWindow,
+  countFields,
+  countsOf,
+  jobId,
+  place,
+  runId,
+  time,
+  windowFields,
+  windowOf,
+} from './fields.ts'
 
 const shape = z
   .object({
@@ -11,7 +22,9 @@ const shape = z
     ...place,
     source: place.source.optional(),
     schema: name.optional(),
-    table: name.optional().describe('with source and schema, or none of the three: then manifests say whose the slice is'),
+    table: name
+      .optional()
+      .describe('with source and schema, or none of the three: then manifests say whose the slice is'),
     slice: name.describe('absent: the line is about the whole run').optional(),
     event: z.enum(['planned', 'started', 'retried', 'completed', 'failed']),
     ts: time,
@@ -32,7 +45,8 @@ const shape = z
   })
   .meta({
     title: 'progress line',
-    description: 'A line of an ingestion progress log (JSON lines). Only completed lines count rows; of a slice the last.',
+    description:
+      'A line of an ingestion progress log (JSON lines). Only completed lines count rows; of a slice the last.',
   })
 
 export const progressLine = defineArtifact({

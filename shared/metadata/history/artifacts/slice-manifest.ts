@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { name } from '../import-event.ts'
 import { jsonObject } from '../../model/record.ts'
+import { name } from '../import-event.ts'
 import { defineArtifact } from './artifact.ts'
 import {
   checkCounts,
