@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { BlobLeaseClient, BlobServiceClient } from '@azure/storage-blob'
-import { TransientError, toError } from '../errors.ts'
+import { toError } from '../errors.ts'
 import { type IoHook, withoutHook } from '../io-hook.ts'
-import { azureCredential, SDK_RETRY_OPTIONS, type StorageAccount } from './storage-account.ts'
+import { connectBlobs, statusOf, translate } from './blob-service.ts'
+import type { StorageAccount } from './storage-account.ts'
 
 export type BlobLease = {
   /** For its seconds from now on. False where another has it: also where it ran out and was taken. */
@@ -31,7 +32,7 @@ export function openBlobLeases({ account, container, hook = withoutHook }: BlobL
     run: (lease: BlobLeaseClient) => Promise<unknown>,
   ) =>
     hook({ client: 'blob', action, subject: `${container}/${path}` }, async () => {
-      opening ??= connect(account)
+      opening ??= connectBlobs(account)
       try {
         await run((await opening).getContainerClient(container).getBlobClient(path).getBlobLeaseClient(leaseId))
         return true
@@ -55,27 +56,4 @@ export function openBlobLeases({ account, container, hook = withoutHook }: BlobL
       }
     },
   }
-}
-
-async function connect(account: StorageAccount): Promise<BlobServiceClient> {
-  const { BlobServiceClient } = await import('@azure/storage-blob')
-  const options = { retryOptions: SDK_RETRY_OPTIONS }
-  if (account.kind === 'connection-string') {
-    return BlobServiceClient.fromConnectionString(account.connectionString, options)
-  }
-  return new BlobServiceClient(account.blobServiceUri, await azureCredential(account.clientId), options)
-}
-
-function statusOf(error: unknown): number | undefined {
-  const { statusCode } = error as { statusCode?: unknown }
-  return typeof statusCode === 'number' ? statusCode : undefined
-}
-
-function translate(error: Error, what: string): Error {
-  const status = statusOf(error)
-  if (status === undefined && error.name !== 'RestError' && !('code' in error)) return error
-  if (status === undefined || status >= 500 || status === 408 || status === 429) {
-    return new TransientError(`${what}: storage did not answer (${error.message})`, { cause: error })
-  }
-  return new Error(`${what}: ${error.message}`, { cause: error })
 }

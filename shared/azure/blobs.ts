@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import type { BlobServiceClient, ContainerClient } from '@azure/storage-blob'
-import { TransientError, toError } from '../errors.ts'
+import type { ContainerClient } from '@azure/storage-blob'
+import { toError } from '../errors.ts'
 import type { IoHook } from '../io-hook.ts'
-import { azureCredential, SDK_RETRY_OPTIONS, type StorageAccount } from './storage-account.ts'
+import { connectBlobs, statusOf, translate } from './blob-service.ts'
+import type { StorageAccount } from './storage-account.ts'
 
 export type StoredBlob = {
   readonly body: Uint8Array
@@ -73,7 +74,7 @@ export type BlobsOptions = { readonly account: StorageAccount; readonly containe
 export function openContainer({ account, container, hook }: BlobsOptions): BlobContainer {
   let opening: Promise<ContainerClient> | undefined
   const client = () => {
-    opening ??= connect(account).then((service) => service.getContainerClient(container))
+    opening ??= connectBlobs(account).then((service) => service.getContainerClient(container))
     return opening
   }
   const operation = <T>(action: string, path: string, run: (client: ContainerClient) => Promise<T>) =>
@@ -199,16 +200,6 @@ export function openContainer({ account, container, hook }: BlobsOptions): BlobC
   }
 }
 
-async function connect(account: StorageAccount): Promise<BlobServiceClient> {
-  // Loaded here because it costs more than all of our own code.
-  const { BlobServiceClient } = await import('@azure/storage-blob')
-  const options = { retryOptions: SDK_RETRY_OPTIONS }
-  if (account.kind === 'connection-string') {
-    return BlobServiceClient.fromConnectionString(account.connectionString, options)
-  }
-  return new BlobServiceClient(account.blobServiceUri, await azureCredential(account.clientId), options)
-}
-
 async function appendBlock(
   container: ContainerClient,
   path: string,
@@ -256,19 +247,4 @@ async function readAll(stream: NodeJS.ReadableStream | undefined): Promise<Uint8
 
 function lowerCaseKeys(metadata: Record<string, string> | undefined): Record<string, string> {
   return Object.fromEntries(Object.entries(metadata ?? {}).map(([key, value]) => [key.toLowerCase(), value]))
-}
-
-function statusOf(error: unknown): number | undefined {
-  const { statusCode } = error as { statusCode?: unknown }
-  return typeof statusCode === 'number' ? statusCode : undefined
-}
-
-function translate(error: Error, what: string): Error {
-  const status = statusOf(error)
-  // Neither the SDK's error nor one of the network: a mistake of ours, or a setting.
-  if (status === undefined && error.name !== 'RestError' && !('code' in error)) return error
-  if (status === undefined || status >= 500 || status === 408 || status === 429) {
-    return new TransientError(`${what}: storage did not answer (${error.message})`, { cause: error })
-  }
-  return new Error(`${what}: ${error.message}`, { cause: error })
 }
