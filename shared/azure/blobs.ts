@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { ContainerClient } from '@azure/storage-blob'
-import { toError } from '../errors.ts'
+import { TransientError, toError } from '../errors.ts'
 import type { IoHook } from '../io-hook.ts'
 import { connectBlobs, statusOf, translate } from './blob-service.ts'
 import type { StorageAccount } from './storage-account.ts'
