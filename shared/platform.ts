@@ -78,7 +78,7 @@ export function openPlatform({ env, sink, hook: given, sources = SOURCES }: Plat
   const instance = env.TRIBUTARY_INSTANCE || env.WEBSITE_INSTANCE_ID || hostname()
   const container = (name: string) => openContainer({ account: settings.lakeStorage, container: name, hook })
   const queues = createQueues({ account: settings.hostStorage, hook })
-  const metadata = openMetadata({ settings: settings.metadata, own: db, lakeStorage: settings.lakeStorage, hook })
+  const metadata = openMetadata({ settings: settings.metadata, own: db, lakeStorage: settings.lakeStorage, hook, log })
   return {
     settings,
     db,

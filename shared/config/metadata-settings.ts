@@ -20,6 +20,15 @@ export type MetadataSettings = {
   readonly workspace: string | undefined
   /** Stands in every token of the service: one of another environment is refused without a look-up. */
   readonly tokenEnvironment: string
+  /** Who is told as OpenLineage events; undefined: nobody. */
+  readonly openLineage: OpenLineageSettings | undefined
+}
+
+export type OpenLineageSettings = {
+  readonly url: string
+  readonly apiKey: string | undefined
+  /** Not every receiver takes events about a dataset alone. */
+  readonly datasetEvents: boolean
 }
 
 /** Whose Entra tokens the service takes, besides its own. */
@@ -52,7 +61,20 @@ export function parseMetadataSettings(
     cluster: env.WEBSITE_SITE_NAME || undefined,
     workspace: env.WEBSITE_RESOURCE_GROUP || undefined,
     tokenEnvironment,
+    openLineage: parseOpenLineage(env, report),
   }
+}
+
+function parseOpenLineage(env: Environment, report: (problem: string) => void): OpenLineageSettings | undefined {
+  const { OPENLINEAGE_URL: url, OPENLINEAGE_API_KEY: apiKey, OPENLINEAGE_DATASET_EVENTS: events = '' } = env
+  if (!['', 'true', 'false'].includes(events)) {
+    report(`OPENLINEAGE_DATASET_EVENTS: expected true or false, got "${events}"`)
+  }
+  if (!url) return undefined
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    report(`OPENLINEAGE_URL: expected an http or https address, got "${url}"`)
+  }
+  return { url, apiKey: apiKey || undefined, datasetEvents: events === 'true' }
 }
 
 export function parseServiceSettings(env: Environment, report: (problem: string) => void): ServiceSettings | undefined {

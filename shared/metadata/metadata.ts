@@ -44,6 +44,8 @@ export type MetadataOptions = {
   readonly own: Database
   readonly lakeStorage: StorageAccount
   readonly hook: IoHook
+  /** Of the process, not of an invocation. */
+  readonly log: Log
 }
 
 export function openMetadata(options: MetadataOptions): Metadata {
@@ -52,7 +54,7 @@ export function openMetadata(options: MetadataOptions): Metadata {
 }
 
 function inPostgres(
-  { settings, own, lakeStorage, hook }: MetadataOptions,
+  { settings, own, lakeStorage, hook, log }: MetadataOptions,
   place: MetadataPlace & { kind: 'postgres' },
 ): Metadata {
   const environment = environmentOf(settings)
@@ -66,7 +68,11 @@ function inPostgres(
     settings,
     environment,
     kinds,
-    store: { db, registry, followers: openFollowers(lakeStorage, kinds, hook) },
+    store: {
+      db,
+      registry,
+      followers: openFollowers({ account: lakeStorage, kinds, openLineage: settings.openLineage, hook, log }),
+    },
     repository,
     dispatcher: (log) => {
       const source = { db: own, kinds, environment, log }

@@ -2,7 +2,6 @@ import { openBlobLeases } from '../azure/blob-lease.ts'
 import { openContainer } from '../azure/blobs.ts'
 import type { StorageAccount } from '../azure/storage-account.ts'
 import type { MetadataPlace } from '../config/metadata-settings.ts'
-import { ConfigError } from '../errors.ts'
 import type { IoHook } from '../io-hook.ts'
 import type { KindBook } from './model/kind-book.ts'
 import type { MetadataEnvironment } from './model/record.ts'
@@ -18,7 +17,11 @@ export async function openRepositoryElsewhere(
   account: StorageAccount,
   hook: IoHook,
 ): Promise<OpenedRepository> {
-  if (place.kind === 'remote') throw new ConfigError(['METADATA_REPOSITORY: expected embedded or postgres, got remote'])
+  if (place.kind === 'remote') {
+    const { openRemoteRepository } = await import('./remote/http-repository.ts')
+    const repository = openRemoteRepository({ url: place.url, token: place.token, environment, hook })
+    return { repository, close: async () => undefined }
+  }
   const { openEmbeddedRepository } = await import('./embedded/repository.ts')
   const store = await embeddedFiles(place.dir, account, hook)
   const repository = await openEmbeddedRepository({ store, environment, kinds })

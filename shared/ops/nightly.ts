@@ -58,8 +58,13 @@ function stepsOf(platform: Platform, { actor, stop }: NightlyOptions): readonly 
   if (store !== null) {
     const { db } = store
     const files = container('metadata')
+    const compact = async () => {
+      // Kinds that others registered leave the table, too.
+      await metadata.kinds.reload()
+      return compactMetadata({ db, files, kinds: metadata.kinds.known(), log, stop })
+    }
     steps.push(
-      { name: 'compaction', work: () => compactMetadata({ db, files, kinds: metadata.kinds.known(), log, stop }) },
+      { name: 'compaction', work: compact },
       { name: 'rollups', work: () => forgetOldRollups(db, systemNow()) },
       { name: 'token budgets', work: () => sweepTokenBudgets(db) },
     )

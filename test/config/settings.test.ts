@@ -124,6 +124,12 @@ const BAD: readonly (readonly [name: string, env: Environment, ...problems: stri
     'METADATA_DATABASE_URL: expected postgres://user:password@host:port/database, got another text',
   ],
   [
+    'lineage to no address, with events of words',
+    { ...GOOD, OPENLINEAGE_URL: 'marquez', OPENLINEAGE_DATASET_EVENTS: 'yes' },
+    'OPENLINEAGE_DATASET_EVENTS: expected true or false, got "yes"',
+    'OPENLINEAGE_URL: expected an http or https address, got "marquez"',
+  ],
+  [
     'an environment of tokens with an underscore',
     { ...GOOD, METADATA_TOKEN_ENVIRONMENT: 'my_env' },
     'METADATA_TOKEN_ENVIRONMENT: expected up to 32 of a-z, 0-9 and -, got "my_env"',
@@ -172,6 +178,7 @@ describe('settings', () => {
         cluster: undefined,
         workspace: undefined,
         tokenEnvironment: 'live',
+        openLineage: undefined,
       },
       secrets: ['p%40ssw0rd', 'p@ssw0rd', KEY],
     })

@@ -6,8 +6,8 @@ import type { FaultKind } from '../support/faulty-io.ts'
 /** What one worker does with the outside world, one operation at a time, when it is let. */
 export type Gate = {
   readonly hook: IoHook
-  /** Operations that wait to be let through. */
-  readonly waiting: () => number
+  /** What it would do next, if it stands at the gate. */
+  readonly next: () => IoOperation | undefined
   /**
    * Lets the oldest one through, and returns it once the worker stands at the gate again or `ended`. What belongs to one
    * transaction goes through together: a worker that slept with locks in its hands would stop all others.
@@ -77,7 +77,7 @@ export function createGate(): Gate {
         end.raise()
       }
     },
-    waiting: () => queue.length,
+    next: () => queue[0]?.operation,
     async step(ended) {
       const first = queue.shift()
       if (first === undefined) return null

@@ -36,8 +36,8 @@ export type Lake = {
   /** What looks at it, and settles it in the end: its operations are never held up. */
   readonly platform: Platform
   readonly query: <Row>(text: string, values?: readonly unknown[]) => Promise<Row[]>
-  /** From now on the provider says other volumes of some bars. */
-  readonly correct: () => void
+  /** From now on the provider says other volumes of some bars: others for every number. */
+  readonly correct: (correction?: number) => void
   readonly close: () => Promise<void>
 }
 
@@ -52,9 +52,9 @@ export async function openLake(shape: Shape, services: LakeServices): Promise<La
   const folder = await mkdtemp(join(tmpdir(), 'tributary-schedule-'))
   const streamsFile = join(folder, 'streams.json')
   await writeFile(streamsFile, JSON.stringify({ streams: streamsOf(shape) }))
-  let corrected = false
+  let corrected = 0
   const series = revisedSeries(barSeriesOf('SPX', SESSIONS), (bar) =>
-    corrected && (bar.atS / 86_400) % 2 < 1 ? { ...bar, volume: bar.volume + 1 } : bar,
+    (bar.atS / 86_400) % 2 < 1 ? { ...bar, volume: bar.volume + corrected } : bar,
   )
   const limits = { pageRecordsGiven: shape.barsPerPage, requestsPerMinute: 1_000_000 }
   const simulator = await startAlpacaSimulator({ series, limits })
@@ -87,8 +87,8 @@ export async function openLake(shape: Shape, services: LakeServices): Promise<La
     openWorker,
     platform,
     query: (text, values = []) => platform.db.query({ name: `test ${sha256Hex(text)}`.slice(0, 60), text }, values),
-    correct() {
-      corrected = shape.corrections
+    correct(correction = 1) {
+      if (shape.corrections) corrected = correction
     },
     async close() {
       await platform.close()

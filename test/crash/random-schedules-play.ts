@@ -1,6 +1,7 @@
 import { type Random, seededRandom } from '../../jobs/local/providers/seeded-random.ts'
 import { planTick } from '../../shared/ingest/plan/plan-tick.ts'
 import { sweep } from '../../shared/ingest/sweep.ts'
+import type { IoOperation } from '../../shared/io-hook.ts'
 import { moveMetadata } from '../../shared/metadata/move.ts'
 import type { Platform } from '../../shared/platform.ts'
 import { FAULTS } from '../support/faulty-io.ts'
@@ -8,20 +9,22 @@ import type { Lake } from './random-schedules-lake.ts'
 import { letTimePass, lookBack, type Message, receiveAll, replayAll, settle, work } from './random-schedules-settle.ts'
 import { createWorker, type Worker } from './random-schedules-worker.ts'
 
-const TURNS_MIN = 30
-const TURNS_MAX = 90
+const TURNS_MIN = 60
+const TURNS_MAX = 160
 const BURST_MAX = 8
 /** Operations until a fault that was decided on happens. */
 const FAULT_AFTER_MAX = 6
+/** Steps to the next moment worth sleeping at. */
+const STEPS_TO_WRITE_MAX = 12
 
 /** What may happen, and how often. */
 const TURNS = {
   go: 50,
   begin: 25,
   fault: 10,
-  sleep: 5,
+  sleep: 8,
   wake: 5,
-  timePasses: 4,
+  timePasses: 3,
   correct: 1,
 } as const
 type Turn = keyof typeof TURNS
@@ -32,8 +35,8 @@ export type Schedule = {
   readonly seed: string
   readonly lake: Lake
   readonly say: (line: string) => void
-  /** Between two turns, with nothing under way at that moment. */
-  readonly between?: (turn: number) => Promise<void>
+  /** Before each turn, with nothing under way; says whether a service is gone just now. */
+  readonly before?: (turn: number, turns: number) => Promise<boolean>
 }
 
 /**
@@ -41,16 +44,21 @@ export type Schedule = {
  * seed decides; they fail, sleep past their leases and are killed, and messages come late, twice, in any order or not at
  * all. Then one more settles what they left, those who slept wake up in the world that has gone on, and it settles again.
  */
-export async function playSchedule({ seed, lake, say, between }: Schedule): Promise<void> {
+export async function playSchedule({ seed, lake, say, before }: Schedule): Promise<void> {
   const random = seededRandom(seed)
   const workers = Array.from({ length: 2 + below(random, 3) }, (_, index) => createWorker(lake, `w${index}`, say))
   const play = createPlay(lake, workers, random, say)
   try {
-    await play.begin('plan')
+    await play.prepare()
     const turns = TURNS_MIN + below(random, TURNS_MAX - TURNS_MIN)
     for (let turn = 0; turn < turns; turn++) {
-      await between?.(turn)
-      await play[weighted(random, TURNS)]()
+      const gone = (await before?.(turn, turns)) ?? false
+      try {
+        await play[weighted(random, TURNS)]()
+      } catch (error) {
+        // Of what is done here, around the workers: without the services it cannot be.
+        if (!gone) throw error
+      }
     }
     for (const worker of play.awake()) await worker.free()
     say('settles')
@@ -68,6 +76,7 @@ export async function playSchedule({ seed, lake, say, between }: Schedule): Prom
 
 type Play = Readonly<Record<Exclude<Turn, 'begin'>, () => Promise<void>>> & {
   readonly begin: (action?: keyof typeof ACTIONS) => Promise<void>
+  readonly prepare: () => Promise<void>
   readonly awake: () => readonly Worker[]
   /** Received and not yet handled. */
   readonly messages: Message[]
@@ -101,9 +110,24 @@ function createPlay(lake: Lake, workers: readonly Worker[], random: Random, say:
     replay: (worker) => worker.start('replay', replayAll),
   }
 
-  return {
+  const steps = async (worker: Worker, countMax: number, until: (next: IoOperation) => boolean = () => false) => {
+    for (let step = 0; step < countMax && worker.busy(); step++) {
+      const next = worker.gate().next()
+      if (next !== undefined && until(next)) return
+      say(`${worker.name} ${await worker.step()}`)
+    }
+  }
+
+  const play: Play = {
     messages,
     awake,
+    /** A third begins before anything is planned, a third with windows to land, a third with windows to curate. */
+    async prepare() {
+      const begun = below(random, 3)
+      if (begun >= 1) await planTick(lake.platform)
+      if (begun >= 2) for (const message of await receiveAll(lake.platform)) await work(lake.platform, message)
+      say(`begins with windows ${['unplanned', 'planned', 'landed'][begun]}`)
+    },
     async begin(action = weighted(random, ACTIONS)) {
       const worker = one(awake().filter((worker) => !worker.busy()))
       if (worker !== undefined) await actions[action](worker)
@@ -113,10 +137,7 @@ function createPlay(lake: Lake, workers: readonly Worker[], random: Random, say:
       // Now and then two at once, so that they meet within one operation of the services.
       const together = random() < 0.2 ? ready.slice(0, 2) : [one(ready)].flatMap((worker) => worker ?? [])
       const burst = 1 + below(random, BURST_MAX)
-      const steps = together.map(async (worker) => {
-        for (let step = 0; step < burst && worker.busy(); step++) say(`${worker.name} ${await worker.step()}`)
-      })
-      await Promise.all(steps)
+      await Promise.all(together.map((worker) => steps(worker, burst)))
     },
     async fault() {
       const worker = one(awake().filter((worker) => worker.busy()))
@@ -129,8 +150,13 @@ function createPlay(lake: Lake, workers: readonly Worker[], random: Random, say:
     async sleep() {
       const worker = one(awake().filter((worker) => worker.busy()))
       if (worker === undefined) return
-      say(`${worker.name} sleeps`)
+      await steps(worker, STEPS_TO_WRITE_MAX, isWrite)
+      if (!worker.busy()) return
+      say(`${worker.name} sleeps before ${worker.gate().next()?.subject}`)
       asleep.add(worker)
+      if (random() < 0.5) return
+      await play.timePasses()
+      await sweep(lake.platform, { hintStaleS: 0 })
     },
     async wake() {
       const worker = one([...asleep])
@@ -148,6 +174,12 @@ function createPlay(lake: Lake, workers: readonly Worker[], random: Random, say:
       lake.correct()
     },
   }
+  return play
+}
+
+/** What another worker may have made wrong by the time it happens. */
+function isWrite({ action, subject }: IoOperation): boolean {
+  return action === 'put' || /^(publish|land|insert_raw|list_in|retry|fail|give_back|move_metadata)/.test(subject)
 }
 
 function below(random: Random, limit: number): number {

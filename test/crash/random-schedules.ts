@@ -3,7 +3,7 @@ import { seededRandom } from '../../jobs/local/providers/seeded-random.ts'
 import { type TestEnvironment, useTestEnvironment } from '../support/environment.ts'
 import { clearLake } from './random-schedules-clear.ts'
 import { type LakeServices, openLake, type Shape } from './random-schedules-lake.ts'
-import { playSchedule } from './random-schedules-play.ts'
+import { playSchedule, type Schedule } from './random-schedules-play.ts'
 import { differencesOf, readResult, type ScheduleResult } from './random-schedules-result.ts'
 import { finish, settle } from './random-schedules-settle.ts'
 
@@ -21,9 +21,7 @@ export type SchedulesOptions = {
 
 /** `TRIBUTARY_SEED=<seed>` replays one. */
 export function describeSchedules({ count, file, timeoutMs }: SchedulesOptions): void {
-  const only = process.env.TRIBUTARY_SEED
-  const base = Date.now() % 1_000_000_000
-  const seeds = only ? [only] : Array.from({ length: count }, (_, index) => `${base}-${index}`)
+  const seeds = seedsOf(count)
 
   describe('random schedules of two to four workers, faults, sleep, and messages late, twice or never', () => {
     const environment = useTestEnvironment()
@@ -31,15 +29,14 @@ export function describeSchedules({ count, file, timeoutMs }: SchedulesOptions):
     test(
       `I1 nothing lost, I2 nothing doubled, I3 same bytes, I5 no zombie wins, I6 counts add up: ${seeds.length} of them end as undisturbed runs do`,
       async () => {
-        const clean = createCleanRuns(environment)
+        const clean = createCleanRuns(() => newServices(environment))
         const failures: string[] = []
         const rest = [...seeds]
         const lane = async () => {
           let services: LakeServices | undefined
           for (let played = 0, seed = rest.shift(); seed !== undefined; played++, seed = rest.shift()) {
             if (services === undefined || played % SCHEDULES_PER_LAKE === 0) services = await newServices(environment)
-            const was = await clean(shapeOf(seed))
-            const failure = await playOne(seed, services, was)
+            const failure = await playOne({ seed, services, was: await clean(seed) })
             if (failure === null) await clearLake(services)
             else {
               failures.push(`TRIBUTARY_SEED=${seed} npx vitest run ${file}\n${failure}`)
@@ -56,33 +53,29 @@ export function describeSchedules({ count, file, timeoutMs }: SchedulesOptions):
   })
 }
 
+export type Played = {
+  readonly seed: string
+  readonly services: LakeServices
+  /** Of the undisturbed run. */
+  readonly was: ScheduleResult
+  readonly before?: Schedule['before']
+}
+
+/** Other ones in every run, or the one that is to be replayed. */
+export function seedsOf(count: number): readonly string[] {
+  const only = process.env.TRIBUTARY_SEED
+  const base = Date.now() % 1_000_000_000
+  return only ? [only] : Array.from({ length: count }, (_, index) => `${base}-${index}`)
+}
+
 /** Null where it ended as the undisturbed run; else what differs, and how it came there. */
-async function playOne(seed: string, services: LakeServices, was: ScheduleResult): Promise<string | null> {
+export async function playOne({ seed, services, was, before }: Played): Promise<string | null> {
   const trace: string[] = []
-  const t0 = performance.now()
   const lake = await openLake(shapeOf(seed), services)
   try {
-    const t1 = performance.now()
-    await playSchedule({ seed, lake, say: (line) => trace.push(line) })
-    const t2 = performance.now()
+    await playSchedule({ seed, lake, say: (line) => trace.push(line), ...(before && { before }) })
     await finish(lake)
-    const t3 = performance.now()
     const result = await readResult(lake)
-    const t4 = performance.now()
-    console.log(
-      seed,
-      JSON.stringify(shapeOf(seed)),
-      'lines',
-      trace.length,
-      'open',
-      t1 - t0,
-      'play',
-      t2 - t1,
-      'finish',
-      t3 - t2,
-      'result',
-      t4 - t3,
-    )
     const differences = differencesOf(result, was)
     if (differences.length === 0) return null
     return [...trace.slice(-TRACE_MAX), ...differences.map((difference) => `=> ${difference}`)].join('\n')
@@ -106,10 +99,10 @@ function shapeOf(seed: string): Shape {
 }
 
 /** The same without workers that fail, once for each shape. */
-function createCleanRuns(environment: TestEnvironment) {
+export function createCleanRuns(services: () => Promise<LakeServices>) {
   const known = new Map<string, Promise<ScheduleResult>>()
   const run = async (shape: Shape) => {
-    const lake = await openLake(shape, await newServices(environment))
+    const lake = await openLake(shape, await services())
     try {
       await settle(lake)
       await finish(lake)
@@ -118,7 +111,8 @@ function createCleanRuns(environment: TestEnvironment) {
       await lake.close()
     }
   }
-  return (shape: Shape) => {
+  return (seed: string) => {
+    const shape = shapeOf(seed)
     const name = JSON.stringify(shape)
     const result = known.get(name) ?? run(shape)
     known.set(name, result)
@@ -126,7 +120,7 @@ function createCleanRuns(environment: TestEnvironment) {
   }
 }
 
-async function newServices(environment: TestEnvironment): Promise<LakeServices> {
+export async function newServices(environment: TestEnvironment): Promise<LakeServices> {
   return {
     databaseUrl: await environment.newDatabase(),
     storageConnectionString: environment.newStorageAccount(),

@@ -70,6 +70,9 @@ const NOT_IN_AZURE = [
   ...[...SOURCES.keys()].map((id) => `${id.toUpperCase()}_BASE_URL`),
   // Metadata is in the database of the ingests; docs/metadata.md says how it moves out.
   'METADATA_DATABASE_URL',
+  'OPENLINEAGE_API_KEY',
+  'OPENLINEAGE_DATASET_EVENTS',
+  'OPENLINEAGE_URL',
   'METADATA_TOKEN_ENVIRONMENT',
   // The lake's account has no queue.
   'LAKE_STORAGE__queueServiceUri',

@@ -63,10 +63,12 @@ describe('operating the metadata platform from the command line', () => {
   })
 
   describe('feed and consumers', () => {
-    const emit = async (name: string, days: number) =>
+    const emit = async (name: string, days: number, tenant = 'ours') =>
       bench.run(
         'emit',
         await bench.file(Array.from({ length: days }, (_, day) => volume(day, { target: table(name) }))),
+        '--tenant',
+        tenant,
       )
     type Tail = { records: { target: { table: string }; context: { runId: string } }[]; next: string }
     const runsOf = ({ records }: Tail) => records.map(({ context }) => context.runId).join(' ')
@@ -86,7 +88,7 @@ describe('operating the metadata platform from the command line', () => {
     })
 
     test('tail --follow tells what comes until it is stopped, and where to go on', async () => {
-      await emit('followed', 1)
+      await emit('followed', 1, 'followed')
       const stop = new AbortController()
       let out = ''
       let err = ''
@@ -97,9 +99,9 @@ describe('operating the metadata platform from the command line', () => {
         },
         err: (text: string) => (err += text),
       }
-      const argv = ['metadata', 'feed', 'tail', '--follow', '--last', '1', '--json']
+      const argv = ['metadata', 'feed', 'tail', '--follow', '--last', '1', '--tenant', 'followed', '--json']
       const following = runCli(argv, { env: {}, streams, signal: stop.signal, platform: bench.platform })
-      await emit('followed', 2)
+      await emit('followed', 2, 'followed')
       expect(await following).toBe(143)
       const told = out
         .trim()

@@ -27,6 +27,8 @@ describe('compaction', () => {
     (await bench.query<{ id: string }>('select record_id as id from metadata.record')).map(({ id }) => id)
   const volumeOf = (found: Awaited<ReturnType<typeof bench.compact>>) =>
     found?.find(({ kind }) => kind === 'ingestion_volume')
+  const boundary = () =>
+    bench.query('select below::text from metadata.compaction where kind = $1', ['ingestion_volume'])
   const everything = async () => (await bench.readAll()).map(({ recordId }) => recordId).sort()
 
   test('a tenant, kind and day that is no longer hot is one file, and its records leave the table, but for the latest', async () => {
@@ -91,6 +93,12 @@ describe('compaction', () => {
     expect(await everything()).toHaveLength(3)
     expect(volumeOf(await bench.compact())).toMatchObject({ filesWritten: 0, recordsDeleted: 0 })
     expect(await hot()).toContain(late)
+  })
+
+  test('the latest stays, wherever it lies among those that go', async () => {
+    const [, latest] = await bench.store(95, [volume(0), volume(9), volume(1)])
+    expect(volumeOf(await bench.compact())).toMatchObject({ recordsWritten: 3, recordsDeleted: 2 })
+    expect(await hot()).toEqual([latest])
   })
 
   test('what was the latest leaves when something newer is stored', async () => {
@@ -198,6 +206,26 @@ describe('compaction', () => {
       await stops(/^compacted file compacted\/tenant=ours.*: expected record .* with the content it was stored as/)
     })
 
+    test('when another file appears there while it writes its own, and leaves that as it is', async () => {
+      const pause = createPause(({ action }) => action === 'put')
+      const slow = bench.open(pause.hook)
+      await bench.store(95, [volume(0), volume(1)])
+      pause.arm()
+      const compaction = bench.compact(slow)
+      await pause.reached
+      const another = async function* () {
+        yield Buffer.from('another')
+      }
+      const options = { condition: { kind: 'absent' as const }, contentType: 'x', metadata: () => ({}) }
+      expect(await bench.files.putChunks(pathOf(95), another(), options)).toMatchObject({ written: true })
+      const before = await bench.blobs()
+      pause.resume()
+      await expect(compaction).rejects.toThrow(/^compacted file compacted\/tenant=ours/)
+      await slow.close()
+      expect(await bench.blobs()).toEqual(before)
+      expect(await hot()).toHaveLength(2)
+    })
+
     test('when a damaged file stands there', async () => {
       await bench.store(95, [volume(0), volume(1)])
       const options = { condition: { kind: 'absent' as const }, contentType: 'x', metadata: {} }
@@ -250,9 +278,7 @@ describe('compaction', () => {
     pause.resume()
     await expect(zombie).rejects.toThrow(/expected it at .*, another compactor moved it/)
     await slow.close()
-    expect(
-      await bench.query('select below::text from metadata.compaction where kind = $1', ['ingestion_volume']),
-    ).toEqual([{ below: day(94) }])
+    expect(await boundary()).toEqual([{ below: day(94) }])
     expect(await everything()).toHaveLength(3)
   })
 
@@ -268,6 +294,7 @@ describe('compaction', () => {
     await expect(zombie).rejects.toMatchObject({ name: 'LeaseLostError' })
     await slow.close()
     expect(await hot()).toHaveLength(2)
+    expect(await boundary()).toEqual([{ below: day(95) }])
   })
 
   test('a reader meets no damage unnoticed: every byte of a file is compared', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createMetadataClient } from '../../shared/metadata/client.ts'
 import type { NewMetadataRecord } from '../../shared/metadata/model/record.ts'
-import { createEmitter, type EmitterOptions } from '../../shared/metadata/remote/emitter.ts'
+import { createEmitter, type Emitter, type EmitterOptions } from '../../shared/metadata/remote/emitter.ts'
 import { openServiceClient } from '../../shared/metadata/remote/service-client.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 import { counted, TARGET, volume } from './fact.ts'
@@ -42,6 +42,11 @@ describe('the emitter', () => {
     const client = createMetadataClient({ url: served.url, token })
     const { records } = await client.query({ target: { ...TARGET, table } }, { limit: 500 })
     return records.length
+  }
+  /** Stored now, or by a request that was given up and came through after all. */
+  const answered = async (emits: Emitter) => {
+    const { stored, replayed } = await emits.flush()
+    return stored + replayed
   }
   const spilled = () => readdir(spillFolder)
   const NOTHING = { stored: 0, replayed: 0, refused: 0, spilled: 0, dropped: 0, problems: [], error: null }
@@ -104,8 +109,7 @@ describe('the emitter', () => {
       expect(counts.error?.message).toContain('metadata service POST /records/batch')
       expect(await spilled()).toHaveLength(1)
       proxy.next()
-      const { stored, replayed } = await emitter().flush()
-      expect(stored + replayed).toBe(3)
+      expect(await answered(emitter())).toBe(3)
       expect(await storedOf(table)).toBe(3)
       expect(await spilled()).toEqual([])
     },
@@ -161,7 +165,7 @@ describe('the emitter', () => {
     for (const record of facts('hang', 501)) emits.emit(record)
     expect(await emits.flush()).toMatchObject({ stored: 0, spilled: 501 })
     proxy.next()
-    expect(await emitter().flush()).toMatchObject({ stored: 501, spilled: 0 })
+    expect(await answered(emitter())).toBe(501)
   })
 
   test('a correction that came before what it corrects waits on disk until that is stored', async () => {
@@ -214,6 +218,6 @@ describe('the emitter', () => {
     while (proxy.seen.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
     emits.spill()
     proxy.next()
-    expect(await emitter().flush()).toMatchObject({ stored: 501 })
+    expect(await answered(emitter())).toBe(501)
   })
 })

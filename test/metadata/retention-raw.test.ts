@@ -131,6 +131,14 @@ describe('retention of raw pages', () => {
     )
   })
 
+  test('a page stays in raw while the archive has something else under its path', async () => {
+    const [first = ''] = await lake.paths(lake.raw)
+    const options = { condition: { kind: 'absent' as const }, contentType: 'x', metadata: {} }
+    await lake.archive.put(first, Buffer.from('another'), options)
+    expect(await lake.run()).toMatchObject([{ pages: 2, damaged: 1 }])
+    expect(await lake.paths(lake.raw)).toEqual([first])
+  })
+
   test('a crash anywhere loses no page, and the next run moves what is left and audits each page once', async () => {
     const pages = await lake.paths(lake.raw)
     const put = async (path: string) => {

@@ -6,10 +6,12 @@ import { toParameter } from '../../shared/postgres/types.ts'
 /** One node of a plan, as `explain (format json, verbose)` spells it. */
 export type PlanNode = {
   readonly 'Node Type': string
+  readonly 'Parent Relationship'?: string
   readonly Schema?: string
   readonly 'Relation Name'?: string
   readonly 'Index Name'?: string
   readonly 'Index Cond'?: string
+  readonly 'CTE Name'?: string
   readonly 'Plan Rows': number
   readonly Plans?: readonly PlanNode[]
 }
@@ -98,10 +100,25 @@ export function readsAllOf(plan: PlanNode, partialIndexes: ReadonlySet<string>):
   return wholeIndex ? [`${plan.Schema ?? ''}.${plan['Relation Name'] ?? index}`, ...below] : below
 }
 
+/**
+ * The CTEs that a plan reads from end to end for each row of something else: what takes twice the time of one stream for
+ * two takes ten thousand squared for ten thousand. Those of a row or two are none.
+ */
+export function rereads(plan: PlanNode, parent?: PlanNode, again = false): readonly string[] {
+  const relationship = plan['Parent Relationship']
+  const here =
+    relationship !== 'InitPlan' &&
+    (again || relationship === 'SubPlan' || (relationship === 'Inner' && parent?.['Node Type'] === 'Nested Loop'))
+  const found = here && plan['Node Type'] === 'CTE Scan' && plan['Plan Rows'] > 1 ? [`${plan['CTE Name']}`] : []
+  return [...found, ...(plan.Plans ?? []).flatMap((node) => rereads(node, plan, here))]
+}
+
 /** Of a plan, a line per node: what a failed test shows. */
 export function outline(plan: PlanNode, depth = 0): string {
   const { 'Node Type': type, 'Index Name': index, 'Index Cond': condition } = plan
-  const about = [plan['Relation Name'], index, condition, `${plan['Plan Rows']} rows`].filter((part) => part)
+  const about = [plan['Relation Name'] ?? plan['CTE Name'], index, condition, `${plan['Plan Rows']} rows`].filter(
+    (part) => part,
+  )
   const lines = (plan.Plans ?? []).map((node) => outline(node, depth + 1))
   return [`${'  '.repeat(depth)}${type} ${about.join(' | ')}`, ...lines].join('\n')
 }

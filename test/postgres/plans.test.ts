@@ -4,20 +4,20 @@ import { planWindows } from '../../shared/ingest/plan/plan.ts'
 import { planLookbacks } from '../../shared/ingest/plan/plan-lookback.ts'
 import { claimToCurate, claimToLand, stateOf } from '../../shared/ingest/state/claim.ts'
 import { sweep } from '../../shared/ingest/sweep.ts'
+import { systemNow } from '../../shared/instant.ts'
 import { withoutHook } from '../../shared/io-hook.ts'
-import { feedLag, readFeed } from '../../shared/metadata/feed/feed.ts'
 import { acquireConsumer, moveConsumer, releaseConsumer } from '../../shared/metadata/feed/consumer-lease.ts'
+import { feedLag, readFeed } from '../../shared/metadata/feed/feed.ts'
 import { openMetadata } from '../../shared/metadata/metadata.ts'
 import { dispatchAll } from '../../shared/metadata/outbox/dispatch.ts'
 import { leaseOutbox, postponeInOutbox } from '../../shared/metadata/outbox/outbox-claim.ts'
 import { readRecord } from '../../shared/metadata/postgres/record-by-id.ts'
 import { createPressureCheck } from '../../shared/metadata/service/back-pressure.ts'
-import { systemNow } from '../../shared/instant.ts'
 import { readStatus } from '../../shared/ops/status.ts'
 import { openPlatform, type Platform } from '../../shared/platform.ts'
 import { requestOf } from '../ingest/ground.ts'
 import { useTestEnvironment } from '../support/environment.ts'
-import { type ExplainedDatabase, openExplainedDatabase, outline, readsAllOf } from './plans-explained.ts'
+import { type ExplainedDatabase, openExplainedDatabase, outline, readsAllOf, rereads } from './plans-explained.ts'
 import { makePast } from './plans-past.ts'
 
 const RUN = { initiatedBy: 'test', pipelineRunId: null }
@@ -32,10 +32,13 @@ const LARGE = new Set([
   'metadata.outbox',
 ])
 
-/** Why a statement reads all of a large table. */
-const READS_ALL: Readonly<Record<string, string>> = {}
+/** A statement that has to look at all rows of a table. */
+const READS_ALL: Readonly<Record<string, string>> = {
+  // It counts them by state: from the index of states, which a test of its own asserts.
+  status_totals: 'provenance.source_ingest',
+}
 
-describe('with 300 streams and 60,000 ingests, records and pages behind them', () => {
+describe('with 300 streams and 51,000 ingests behind them', () => {
   const environment = useTestEnvironment()
   let database: ExplainedDatabase
   let opened: Platform
@@ -50,11 +53,14 @@ describe('with 300 streams and 60,000 ingests, records and pages behind them', (
       env: { DATABASE_URL: environment.databaseUrl, AzureWebJobsStorage: environment.storageConnectionString },
       sink: () => undefined,
     })
-    const t0 = performance.now()
-    await makePast(opened.db, { streams: 300, windows: 200, told: 100, outbox: 20_000, backfill: 10_000 })
-    process.stdout.write(`past ${Math.round(performance.now() - t0)} ms\n`)
+    await makePast(opened.db, { streams: 300, windows: 170, told: 60, outbox: 10_000, backfill: 2_000 })
     const { settings } = opened
-    const metadata = openMetadata({ settings: settings.metadata, own: db, lakeStorage: settings.lakeStorage, hook: withoutHook })
+    const metadata = openMetadata({
+      settings: settings.metadata,
+      own: db,
+      lakeStorage: settings.lakeStorage,
+      hook: withoutHook,
+    })
     platform = { ...opened, db, metadata }
     for (const queue of ['land', 'curate', 'metadata']) await platform.queues.ensure(queue)
     const rows = await opened.db.query<{ name: string }>({
@@ -74,9 +80,9 @@ describe('with 300 streams and 60,000 ingests, records and pages behind them', (
     for (const name of names) seen.add(name)
     const found = names.flatMap((name) =>
       (database.explained.get(name)?.plans ?? []).flatMap((plan, index) => {
-        const tables = readsAllOf(plan, partial).filter((table) => LARGE.has(table))
-        if (tables.length === 0 || READS_ALL[name] !== undefined) return []
-        return [`${name} (${index}) reads all of ${[...new Set(tables)].join(', ')}\n${outline(plan)}`]
+        const tables = readsAllOf(plan, partial).filter((table) => LARGE.has(table) && READS_ALL[name] !== table)
+        const wrong = [...new Set([...tables, ...rereads(plan).map((cte) => `${cte}, for each row`)])]
+        return wrong.length === 0 ? [] : [`${name} (plan ${index}) reads all of ${wrong.join('; ')}\n${outline(plan)}`]
       }),
     )
     return { names, found }
@@ -122,6 +128,11 @@ describe('with 300 streams and 60,000 ingests, records and pages behind them', (
     expect(readingAll().found.join('\n\n')).toBe('')
   })
 
+  test('the status counts ingests by state from an index alone', async () => {
+    const [plan] = database.explained.get('status_totals')?.plans ?? []
+    expect(plan && outline(plan)).toContain('Index Only Scan source_ingest | source_ingest_by_state')
+  })
+
   test('the dispatcher reads no large table as a whole', async () => {
     const { stored } = await dispatchAll(platform.metadata.dispatcher(platform.log), { batchesMax: 2 })
     expect(stored).toBe(1_000)
@@ -149,7 +160,9 @@ describe('with 300 streams and 60,000 ingests, records and pages behind them', (
     const series = { target, kind: 'ingestion_volume' }
     const latest = await repository.latest(series)
     await readRecord(platform.db, 'default', latest?.record.recordId ?? '')
-    await repository.latestOfMany(Array.from({ length: 500 }, (_, n) => ({ ...series, target: { ...target, table: `S${n}/1h` } })))
+    await repository.latestOfMany(
+      Array.from({ length: 500 }, (_, n) => ({ ...series, target: { ...target, table: `S${n}/1h` } })),
+    )
     const page = await repository.history(series, { limit: 10 })
     expect(page.records).toHaveLength(10)
     await repository.history(series, { limit: 10, ...(page.next !== null && { after: page.next }) })
@@ -162,7 +175,8 @@ describe('with 300 streams and 60,000 ingests, records and pages behind them', (
       { kind: 'ingestion_runtime', outcome: 'fail' },
       { kind: 'ingestion_volume', from: '2020-01-01T00:00:00Z', to: '2030-01-01T00:00:00Z' },
     ]
-    for (const filter of filters) expect((await repository.query(filter, { limit: 20 })).records.length).toBeGreaterThan(0)
+    for (const filter of filters)
+      expect((await repository.query(filter, { limit: 20 })).records.length).toBeGreaterThan(0)
     expect(readingAll().found.join('\n\n')).toBe('')
   })
 })

@@ -108,17 +108,20 @@ export function runOf(key: string): string {
   return key.startsWith('run/') ? key.slice('run/'.length) : key
 }
 
-/** What an event is about and when: not what it says, and not the file and line where it stood. */
+/**
+ * What an event is about and when: not what it says, and not the file and line where it stood. The window is a part of
+ * it, so that what takes the place of an event never takes a window away.
+ */
 export function eventKey(event: ImportEvent): string {
   const { type, at } = event
   const place = event.target === undefined ? null : named(event.target)
   switch (event.type) {
     case 'slice':
-      return hashOf([type, place, event.slice ?? null, event.event, at])
+      return hashOf([type, place, event.slice ?? null, event.event, at, ends(event)])
     case 'guard':
       return hashOf([type, place, event.payload.guard, at])
     case 'recon':
-      return hashOf([type, place, event.scope, event.payload.check, event.payload.metric, at])
+      return hashOf([type, place, event.scope, event.payload.check, event.payload.metric, at, ends(event)])
     case 'catalog':
       return hashOf([type, place, at])
   }
@@ -126,6 +129,10 @@ export function eventKey(event: ImportEvent): string {
 
 export function named({ sourceId, schema, table }: z.output<typeof target>): readonly [string, string, string] {
   return [sourceId, schema, table]
+}
+
+function ends({ window: told }: SliceEvent | ReconEvent): JsonValue {
+  return told === undefined ? null : [told.start, told.end]
 }
 
 export function hashOf(parts: JsonValue): string {

@@ -40,7 +40,7 @@ export type ImportSummary = {
     readonly merged: number
     /** Told by another producer: left alone. */
     readonly live: Listed<string>
-    /** Their events name no table and nothing else does yet: a manifest that is found later will. */
+    /** Not all of them could be told: their table or window is not known, or nothing ended. What is found later may say. */
     readonly waiting: Listed<string>
   }
   readonly records: {

@@ -9,11 +9,17 @@ import { mergedRecord } from './merged-record.ts'
 import { inOrder } from './order.ts'
 import { placeSlices, tableKey } from './place-slices.ts'
 
+export type MergedRun = {
+  readonly records: readonly NewMetadataRecord[]
+  /** Something was counted of which nobody says the table or the window, or nothing ended. */
+  readonly waiting: boolean
+}
+
 /**
- * What all that is known of a run says: one record per kind and table, of recon per check and scope too. A function of
- * the set of its events. None where they do not say yet whose it was, or that anything ended.
+ * What all that is known of a run says: one record per kind and table, of recon per check, scope and window too. A
+ * function of the set of its events.
  */
-export function mergeRun(events: readonly SourcedEvent[]): readonly NewMetadataRecord[] {
+export function mergeRun(events: readonly SourcedEvent[]): MergedRun {
   const slices: SourcedEvent<SliceEvent>[] = []
   const guards: SourcedEvent<GuardEvent>[] = []
   const recons: SourcedEvent<ReconEvent>[] = []
@@ -25,19 +31,25 @@ export function mergeRun(events: readonly SourcedEvent[]): readonly NewMetadataR
     else catalogs.push({ event, source })
   }
   const guardsOf = grouped(guards, ({ target }) => tableKey(target))
-  const loads = placeSlices(slices).flatMap((placed) => [
-    mergeVolume(placed, guardsOf.get(tableKey(placed.target)) ?? []),
-    mergeRuntime(placed),
-  ])
-  const checks = grouped(recons, ({ target, scope, payload }) =>
-    JSON.stringify([tableKey(target), scope, payload.check, payload.metric]),
+  const loads: NewMetadataRecord[] = []
+  const told = new Set<SliceEvent>()
+  for (const placed of placeSlices(slices)) {
+    const volume = mergeVolume(placed, guardsOf.get(tableKey(placed.target)) ?? [])
+    const runtime = mergeRuntime(placed)
+    if (volume !== null) for (const { event } of placed.events) told.add(event)
+    loads.push(...[volume, runtime].filter((record) => record !== null))
+  }
+  const checks = grouped(recons, ({ target, scope, payload, window }) =>
+    JSON.stringify([tableKey(target), scope, payload.check, payload.metric, window?.start, window?.end]),
   )
-  return [
-    ...loads.filter((record) => record !== null),
+  const records = [
+    ...loads,
     ...[...guardsOf.values()].map(mergeGuards),
     ...[...checks.values()].map(mergeChecks),
     ...catalogs.map(mergeCatalog),
   ]
+  const untold = slices.some(({ event }) => event.counts !== undefined && !told.has(event))
+  return { records, waiting: untold || records.length === 0 }
 }
 
 function grouped<Event extends GuardEvent | ReconEvent>(
@@ -69,7 +81,7 @@ function mergeChecks(events: readonly SourcedEvent<ReconEvent>[]): NewMetadataRe
     payload,
     outcome,
     events,
-    identity: [payload.check, payload.metric],
+    identity: [payload.check, payload.metric, ...(window === undefined ? [] : [window.start, window.end])],
     extras: { check: payload.check },
     ...(baselineRuns !== undefined && { links: { baselineRuns } }),
   })

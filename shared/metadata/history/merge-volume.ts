@@ -11,7 +11,8 @@ const SUMMED = ['records', 'inserted', 'updated', 'unchanged', 'superseded', 're
 /**
  * The counts of a run's slices, summed: of each slice those that were told last, so that one that was worked on twice,
  * or stands in a log and in a manifest, counts once. What was told of the whole run counts only where no slice is told
- * of. Null where nothing was counted.
+ * of. Null where nothing was counted, or nobody says of which window: without one the record would be the newest of its
+ * table until the window is found, and for ever after.
  */
 export function mergeVolume(
   { target, events }: PlacedSlices,
@@ -20,6 +21,8 @@ export function mergeVolume(
   const counted = countedSlices(events)
   if (counted.size === 0) return null
   const told = events.map(({ event }) => event)
+  const window = hullOf(told.filter(({ slice }) => slice === undefined || counted.has(slice)))
+  if (window === undefined) return null
   const filter = lastOf(told, (event) => event.filter)
   const payload: IngestionVolume = { ...sumOf([...counted.values()]), ...(filter !== undefined && { filter }) }
   const guard = guards.at(-1)?.event
@@ -28,7 +31,7 @@ export function mergeVolume(
     target,
     // The last of the run's own events says when it was: a report that is found later does not.
     events: [...guards, ...events],
-    window: hullOf(told.filter(({ slice }) => slice === undefined || counted.has(slice))),
+    window,
     payload,
     links: linksOf(target, told),
     extras: {

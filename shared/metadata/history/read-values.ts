@@ -53,7 +53,7 @@ function* itemsOf(found: FoundValue): Generator<FoundValue> {
 }
 
 function isBlank({ bytes }: RawLine): boolean {
-  return bytes !== null && bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d)
+  return bytes?.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d) === true
 }
 
 function parseLine({ line, bytes }: RawLine, bytesMax: number): FoundValue {

@@ -103,11 +103,9 @@ async function mergeRuns(
   const options = { kinds: KINDS, environment: { tenant }, now: systemNow() }
   for await (const { runKey, events } of readRuns(tx, tenantNo, runKeys)) {
     const run = runOf(runKey)
-    const records = mergeRun(events)
-    if (records.length === 0) {
-      list(told.waiting, run)
-      continue
-    }
+    const { records, waiting } = mergeRun(events)
+    if (waiting) list(told.waiting, run)
+    if (records.length === 0) continue
     told.merged++
     const runId = events[0]?.event.run
     if (runId !== undefined) runIds.set(run, runId)

@@ -13,6 +13,8 @@ export const PROBLEM_CODES = [
   'unknown-kind-version',
   'produced-at-in-future',
   'wrong-tenant',
+  'permission-missing',
+  'producer-not-allowed',
   'idempotency-conflict',
   'revision-gap',
   'refused-by-store',

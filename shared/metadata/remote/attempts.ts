@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ThrottledError, TransientError, toError } from '../../errors.ts'
 import { parseRetryAfterMs } from '../../http/retry-after.ts'
 import type { RemoteAnswer, RemoteRequest, Send } from './exchange.ts'
+import { problemCode, problemOf } from './problem.ts'
 
 export type AttemptPolicy = {
   readonly attemptsMax: number
@@ -97,7 +98,9 @@ function isRetriable(status: number): boolean {
 }
 
 function refusalOf({ subject }: RemoteRequest, answer: RemoteAnswer): Error {
-  const message = `${subject}: expected an answer, got status ${answer.status}`
+  const told = problemOf(answer)
+  const came = told === null ? `status ${answer.status}` : `${problemCode(told)}: ${told.detail}`
+  const message = `${subject}: expected an answer, got ${came}`
   if (answer.status !== 429) return new TransientError(message)
   return new ThrottledError(message, { retryAfterMs: parseRetryAfterMs(answer.headers) ?? 0 })
 }

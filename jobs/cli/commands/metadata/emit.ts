@@ -48,7 +48,7 @@ ${examples('tributary metadata emit volumes.jsonl', 'tributary metadata emit - -
           await platform.bus.announce()
         }
         out.answer({ ...counts, results }, showEmitted)
-        return undefined
+        return counts.refused > 0 ? EXIT.failed : undefined
       }),
     )
 }
@@ -62,7 +62,7 @@ async function emitAll(
   let batch: FoundValue[] = []
   let done = countsOf([])
   const flush = async () => {
-    
+    if (signal.aborted) throw new CancelledError('told to stop')
     const emitted = await emitBatch(repository, batch, results.length)
     results.push(...emitted)
     done = added(done, countsOf(emitted))

@@ -23,7 +23,7 @@ with last as materialized (
    order by l.xid desc, l.seq desc
    limit $1::int
 )
-select f.generation::text, coalesce(p.xid, '0'::xid8)::text as xid, coalesce(p.seq, 0)::text as seq
+select f.generation::text, coalesce(p.xid, '0'::xid8)::text as xid, coalesce(p.seq - 1, 0)::text as seq
   from metadata.feed f
   left join (
     select w.xid, w.seq from (

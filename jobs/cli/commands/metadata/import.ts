@@ -16,6 +16,7 @@ import { type Cli, type CommandContext, examples } from '../../command.ts'
 import { EXIT, type ExitCode } from '../../exit-codes.ts'
 import { onMetadata, storeOf, tenantOf } from './on-metadata.ts'
 import { TENANT_HELP, targetText, tenantValue } from './options.ts'
+import { shortInstant } from './show-record.ts'
 
 /** Of each list, for a person; --json has more of it. */
 const SHOWN = 10
@@ -110,7 +111,7 @@ function showImport(summary: ImportSummary, compared: readonly ComparedSample[])
   )
   const written = [
     `events: ${count(events.stored)} new, ${count(events.repeated)} known, ${count(events.replaced)} replaced`,
-    `runs: ${count(runs.merged)} merged, ${count(runs.live.count)} told live, ${count(runs.waiting.count)} wait for their table`,
+    `runs: ${count(runs.merged)} merged, ${count(runs.live.count)} told live, ${count(runs.waiting.count)} wait for more`,
     `records: ${count(records.stored)} stored, ${count(records.revised)} revised, ${count(records.unchanged)} unchanged, ${count(records.refused.count)} refused`,
   ]
   return [
@@ -118,7 +119,7 @@ function showImport(summary: ImportSummary, compared: readonly ComparedSample[])
     ...(dryRun ? ['dry run: nothing was written'] : written),
     ...shown('not taken', problems, ({ file, line, reason }) => `${file} line ${line}: ${reason}`),
     ...shown('refused', records.refused, ({ run, kind, reason }) => `${kind} of run ${run}: ${reason}`),
-    ...shown('runs that wait for their table', runs.waiting, (run) => run),
+    ...shown('runs of which not all could be told yet', runs.waiting, (run) => run),
     ...shown('tables without history', tablesWithoutHistory, targetText),
     ...showSamples(compared),
   ].join('\n')
@@ -139,7 +140,7 @@ function showSamples(compared: readonly ComparedSample[]): string[] {
     ...differing.flatMap(({ sample: { target, from, to }, differences }) =>
       differences.map(
         ({ figure, expected, found }) =>
-          `  ${targetText(target)} ${from} … ${to}: ${figure} expected ${expected}, found ${found ?? 'none'}`,
+          `  ${targetText(target)} ${shortInstant(from)} … ${shortInstant(to)}: ${figure} expected ${expected}, found ${found ?? 'none'}`,
       ),
     ),
   ]

@@ -62,7 +62,7 @@ async function compact({ platform, out, signal }: CommandContext, { dryRun }: Dr
   const done = await compactMetadata({ db, files: metadataContainer(platform), kinds, log, stop: signal })
   if (signal.aborted) throw new CancelledError('told to stop')
   out.answer(done, (kinds) => (kinds === null ? 'another one is at it: try again later' : showCompacted(kinds)))
-  return undefined
+  return done === null ? EXIT.quota : undefined
 }
 
 async function retention({ platform, out, signal, actor }: CommandContext, { dryRun }: DryRun) {

@@ -18,7 +18,7 @@ export function onMetadata<Args extends readonly unknown[]>(
     try {
       return await work(context, ...args)
     } catch (error) {
-      if (error instanceof QueryError) {
+      if (error instanceof QueryError || error instanceof AccessError) {
         throw new ConfigError([error.message], { cause: error })
       }
       throw error

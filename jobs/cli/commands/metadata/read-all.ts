@@ -66,7 +66,7 @@ async function* matching(records: AsyncIterable<MetadataRecord>, filter: NormalF
     const said = new Set(Object.entries(extras).map(([name, value]) => `${name}=${String(value)}`))
     const matches =
       isOr(scope, record.scope) &&
-      true &&
+      isOr(runId, context.runId) &&
       isOr(jobId, context.jobId) &&
       isOr(producerId, record.producerId) &&
       isOr(outcome, record.outcome) &&

@@ -113,7 +113,7 @@ function rejectId(text: string, before: readonly number[] = []): readonly number
 function selectionOf(ids: readonly number[], { code, tenant, all }: ChangeOptions): RejectFilter {
   const filtered = code !== undefined || tenant !== undefined
   if (ids.length > 0 && !filtered && !all) return { tenant: null, code: null, rejectIds: ids }
-  if (ids.length === 0) {
+  if (ids.length === 0 && filtered !== (all ?? false)) {
     return { tenant: tenant ?? null, code: code ?? null, rejectIds: null }
   }
   throw new ConfigError(['metadata rejects: expected numbers, or --code and --tenant, or --all, got none or several'])

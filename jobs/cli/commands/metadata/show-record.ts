@@ -41,6 +41,6 @@ function cellsOf({ effectiveAt, kind, target, scope, outcome, revision, context,
 }
 
 /** Records have instants of fixed width. */
-function shortInstant(text: string): string {
+export function shortInstant(text: string): string {
   return text.replace('.000000Z', 'Z')
 }

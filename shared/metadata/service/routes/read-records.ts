@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Series } from '../../model/repository.ts'
+import type { MetadataRepository, PageRequest, RecordFilter, RecordPage, Series } from '../../model/repository.ts'
 import { type FoundLatest, readLatestOfMany } from '../../postgres/latest-of-many.ts'
 import { readRecord } from '../../postgres/record-by-id.ts'
 import { overlappingFiles } from '../../retention/overlapping-files.ts'
@@ -99,7 +99,7 @@ const listRecords = defineRoute({
     const { limit, cursor, sourceId, schema, table, ...filter } = query
     if (filter.kind !== undefined) await needKind(kinds, filter.kind)
     const target = targetOf({ sourceId, schema, table })
-    const page = await (await repositoryOf(caller.tenant)).query({ ...filter, target }, { limit, after: cursor })
+    const page = await listPage(await repositoryOf(caller.tenant), { ...filter, target }, { limit, after: cursor })
     const { kind = null, from = null, to = null } = filter
     const compacted = await overlappingFiles(db, caller.tenant, kind, from, to)
     return { status: 200, body: { ...page, compacted } }
@@ -129,6 +129,16 @@ const getRecord = defineRoute({
 })
 
 export const READ_ROUTES: readonly Route[] = [getLatest, queryLatest, listRecords, getRecord]
+
+/** What is asked of one series and nothing else is its history: in the order in which `latest` is found. */
+function listPage(repository: MetadataRepository, filter: RecordFilter, page: PageRequest): Promise<RecordPage> {
+  const { target, kind, scope, ...others } = filter
+  const isSeries = Object.values(others).every((condition) => condition === undefined)
+  if (isSeries && target && kind !== undefined && scope !== undefined) {
+    return repository.history({ target, kind, scope }, page)
+  }
+  return repository.query(filter, page)
+}
 
 function latestAnswer({ target, kind, scope = '' }: Series, { record, changeNo, hotSince }: FoundLatest): LatestAnswer {
   const { sourceId, schema, table } = target

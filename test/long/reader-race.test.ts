@@ -1,0 +1,3 @@
+import { describeReaderRace } from '../crash/reader-race.ts'
+
+describeReaderRace(1_000)
