@@ -64,7 +64,10 @@ export async function startApplication(options: ApplicationOptions): Promise<App
 
     const platform = openPlatform({ env: process.env, sink })
     stops.push(platform.close)
-    const migrated = await migrate(databaseConnection(platform.settings.database))
+    const { database, metadata } = platform.settings
+    const migrated = [...(await migrate(databaseConnection(database)))]
+    const elsewhere = metadata.place.kind === 'postgres' ? metadata.place.database : null
+    if (elsewhere !== null) migrated.push(...(await migrate(databaseConnection(elsewhere))))
     if (migrated.length > 0) report(`migrated    ${migrated.join(', ')}`)
     for (const container of CONTAINERS)
       await openContainer({ account: platform.settings.lakeStorage, container, hook: withoutHook }).ensure()

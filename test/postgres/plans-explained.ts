@@ -101,16 +101,20 @@ export function readsAllOf(plan: PlanNode, partialIndexes: ReadonlySet<string>):
 }
 
 /**
- * The CTEs that a plan reads from end to end for each row of something else: what takes twice the time of one stream for
- * two takes ten thousand squared for ten thousand. Those of a row or two are none.
+ * The CTEs that a plan reads from end to end for each of many rows: what is quick for ten streams takes a million times
+ * as long for ten thousand.
  */
 export function rereads(plan: PlanNode, parent?: PlanNode, again = false): readonly string[] {
-  const relationship = plan['Parent Relationship']
-  const here =
-    relationship !== 'InitPlan' &&
-    (again || relationship === 'SubPlan' || (relationship === 'Inner' && parent?.['Node Type'] === 'Nested Loop'))
-  const found = here && plan['Node Type'] === 'CTE Scan' && plan['Plan Rows'] > 1 ? [`${plan['CTE Name']}`] : []
+  const { 'Node Type': type, 'Parent Relationship': relationship, 'CTE Name': cte } = plan
+  const perRow = relationship === 'SubPlan' ? parent : relationship === 'Inner' ? outerOf(parent) : undefined
+  const here = relationship !== 'InitPlan' && (again || (perRow !== undefined && perRow['Plan Rows'] > 1))
+  const found = here && type === 'CTE Scan' && plan['Plan Rows'] > 1 ? [`${cte}`] : []
   return [...found, ...(plan.Plans ?? []).flatMap((node) => rereads(node, plan, here))]
+}
+
+function outerOf(join: PlanNode | undefined): PlanNode | undefined {
+  if (join?.['Node Type'] !== 'Nested Loop') return undefined
+  return join.Plans?.find((node) => node['Parent Relationship'] === 'Outer')
 }
 
 /** Of a plan, a line per node: what a failed test shows. */

@@ -123,7 +123,7 @@ function ofStreams({ windows, backfill }: Past): readonly string[] {
      select 'bars', s.curated_root || '/1', i.source_ingest_id, 1, 1, 60, 0, 0, 0
        from provenance.source_ingest i join ingest.stream s using (stream_id) where i.state = 'published'`,
     `insert into provenance.reject (source_ingest_id, page_no, ordinal, code, detail)
-     select ${idOf('0', 's.stream_id', 0)}, 0, 1, 'bad_value', 'v: expected a number, got "x"'
+     select ${idOf(`${last - 2}`, 's.stream_id', 0)}, 0, 1, 'bad_value', 'v: expected a number, got "x"'
        from ingest.stream s where s.stream_id % 100 = 0`,
     `insert into ingest.backfill (backfill_id, selector, requested_by) values (${idOf('1', '1', 3)}, '{}', 'past')`,
     // Years before the origin, where nothing else is.

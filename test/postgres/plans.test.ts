@@ -60,6 +60,7 @@ describe('with 300 streams and 51,000 ingests behind them', () => {
       own: db,
       lakeStorage: settings.lakeStorage,
       hook: withoutHook,
+      log: opened.log,
     })
     platform = { ...opened, db, metadata }
     for (const queue of ['land', 'curate', 'metadata']) await platform.queues.ensure(queue)
