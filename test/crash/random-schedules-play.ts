@@ -23,7 +23,7 @@ const TURNS = {
   begin: 25,
   fault: 10,
   sleep: 8,
-  wake: 5,
+  wake: 8,
   timePasses: 3,
   correct: 1,
 } as const
@@ -150,7 +150,7 @@ function createPlay(lake: Lake, workers: readonly Worker[], random: Random, say:
     async sleep() {
       const worker = one(awake().filter((worker) => worker.busy()))
       if (worker === undefined) return
-      await steps(worker, STEPS_TO_WRITE_MAX, isWrite)
+      await steps(worker, STEPS_TO_WRITE_MAX, one(MOMENTS))
       if (!worker.busy()) return
       say(`${worker.name} sleeps before ${worker.gate().next()?.subject}`)
       asleep.add(worker)
@@ -177,10 +177,16 @@ function createPlay(lake: Lake, workers: readonly Worker[], random: Random, say:
   return play
 }
 
-/** What another worker may have made wrong by the time it happens. */
-function isWrite({ action, subject }: IoOperation): boolean {
-  return action === 'put' || /^(publish|land|insert_raw|list_in|retry|fail|give_back|move_metadata)/.test(subject)
-}
+/** What another worker may have made wrong by the time it happens: each as likely, however rare it is. */
+const MOMENTS: readonly ((next: IoOperation) => boolean)[] = [
+  ({ action, subject }) => action === 'put' && subject.startsWith('raw/'),
+  ({ action, subject }) => action === 'put' && subject.startsWith('curated/'),
+  ...['insert_raw_page', 'land_ingest', 'list_in_partition', 'publish_ingest', 'retry_ingest', 'move_metadata'].map(
+    (statement) =>
+      ({ subject }: IoOperation) =>
+        subject.startsWith(statement),
+  ),
+]
 
 function below(random: Random, limit: number): number {
   return Math.floor(random() * limit)

@@ -20,8 +20,8 @@ describe('a restart of the feed', () => {
       .read({ after: { ...position, asOf: '2024-03-05T23:59:59.999999Z' } })
       .catch((error) => error)
     expect(gone).toBeInstanceOf(FeedGoneError)
-    expect(gone).toMatchObject({ code: 'feed-gone', logHour: 'log/2024/03/05/23.jsonl' })
-    expect(gone.message).toContain('go on from log/2024/03/05/23.jsonl of the log')
+    expect(gone).toMatchObject({ code: 'feed-gone', logHour: 'log/2024/03/04/23.jsonl' })
+    expect(gone.message).toContain('go on from log/2024/03/04/23.jsonl of the log')
     const after = { generation, reason: 'restored to yesterday' }
     expect(await audits()).toEqual([{ actor: 'ada', action: 'restart_metadata_feed', subject: 'metadata.feed', after }])
     await feed.settle()

@@ -177,6 +177,19 @@ describe('the feed', () => {
       await expect(feed.read({ after: { ...position, seq: '1' } })).rejects.toBeInstanceOf(FeedAheadError)
     })
 
+    test('of a page of old latest records, which stay below what is hot, leads on', async () => {
+      await feed.store(days(4))
+      await feed.query(
+        `with old as (update metadata.record set stored_at = stored_at - interval '400 days')
+         insert into metadata.compaction (kind, below) values ('ingestion_volume', (now() at time zone 'UTC')::date - 90)
+         on conflict (kind) do update set below = excluded.below`,
+      )
+      const first = await feed.read({ limit: 2 })
+      const second = await feed.read({ after: first.position, limit: 2 })
+      expect([...first.records, ...second.records]).toHaveLength(4)
+      expect((await feed.read({ after: second.position })).records).toEqual([])
+    })
+
     test('that is older than what is hot names the hour of the log to go on from; a newer one does not care', async () => {
       await feed.store(days(1))
       const { position } = await feed.read({ limit: 1 })
@@ -191,7 +204,7 @@ describe('the feed', () => {
       await boundary('ingestion_volume', '2')
       const gone = await feed.read({ after: { ...position, asOf: '2024-03-05T07:08:09Z' } }).catch((error) => error)
       expect(gone).toBeInstanceOf(FeedGoneError)
-      expect(gone.logHour).toBe('log/2024/03/05/07.jsonl')
+      expect(gone.logHour).toBe('log/2024/03/04/07.jsonl')
       await expect(feed.read({ after: position, kind: 'ingestion_volume' })).rejects.toBeInstanceOf(FeedGoneError)
       expect((await feed.read({ after: position, kind: 'schedule' })).records).toEqual([])
       // What a consumer has not read is never compacted.

@@ -11,6 +11,7 @@ export type PlanNode = {
   readonly 'Relation Name'?: string
   readonly 'Index Name'?: string
   readonly 'Index Cond'?: string
+  readonly Filter?: string
   readonly 'CTE Name'?: string
   readonly 'Plan Rows': number
   readonly Plans?: readonly PlanNode[]
@@ -108,7 +109,9 @@ export function rereads(plan: PlanNode, parent?: PlanNode, again = false): reado
   const { 'Node Type': type, 'Parent Relationship': relationship, 'CTE Name': cte } = plan
   const perRow = relationship === 'SubPlan' ? parent : relationship === 'Inner' ? outerOf(parent) : undefined
   const here = relationship !== 'InitPlan' && (again || (perRow !== undefined && perRow['Plan Rows'] > 1))
-  const found = here && type === 'CTE Scan' && plan['Plan Rows'] > 1 ? [`${cte}`] : []
+  // A filter leaves one row of many.
+  const many = plan.Filter !== undefined || plan['Plan Rows'] > 1
+  const found = here && type === 'CTE Scan' && many ? [`${cte}`] : []
   return [...found, ...(plan.Plans ?? []).flatMap((node) => rereads(node, plan, here))]
 }
 

@@ -19,7 +19,9 @@ const pageFacts = (kind: string) => `
   select f.generation, pg_snapshot_xmin(pg_current_snapshot()) as horizon, statement_timestamp() as "readAt",
          exists (select from metadata.compaction c
                   where (${kind} is null or c.kind = ${kind})
-                    and c.below::timestamp at time zone 'UTC' > $3::timestamptz - interval '1 day') as gone
+                    and c.below::timestamp at time zone 'UTC' > $3::timestamptz - interval '1 day') as gone,
+         (select max(c.below)::timestamp at time zone 'UTC' + interval '1 day' from metadata.compaction c
+           where (${kind} is null or c.kind = ${kind})) as "hotFrom"
     from metadata.feed f`
 
 /** $1 and $2 are the position. The planner knows its order, and stops early where less is wanted of it. */

@@ -11,7 +11,7 @@ import { QueryError } from '../model/repository.ts'
 import type { ByPerson } from '../outbox/rejects.ts'
 import { type StoredRow, toRecord } from '../postgres/stored-row.ts'
 import { FEED_LAG, HELD_BACK, READ_FEED, READ_FEED_OF, RENUMBER_FEED, RESTART_FEED } from './feed-statements.ts'
-import { logPath } from './log-hour.ts'
+import { DAY, logPath } from './log-hour.ts'
 
 /** A place in the feed: text of uuid, xid8 and bigint. */
 export type FeedPosition = {
@@ -60,7 +60,8 @@ export class FeedGoneError extends Error {
 
   constructor(message: string, { asOf }: FeedPosition) {
     const at = asOf === undefined ? undefined : parseInstant(asOf)
-    const logHour = at === undefined ? null : logPath(at)
+    // A day earlier: `asOf` may be up to a day later than what follows it.
+    const logHour = at === undefined ? null : logPath(at - DAY)
     super(`${message}; go on from ${logHour ?? 'the first hour'} of the log`)
     this.logHour = logHour
   }
@@ -81,6 +82,8 @@ const pageFacts = z.object({
   horizon: z.string(),
   readAt: normalInstant,
   gone: z.boolean(),
+  /** Whatever was compacted until now was compacted before this page was read. */
+  hotFrom: normalInstant.nullable(),
   /** The last row that was looked at, where more follow. */
   scannedXid: z.string().nullish(),
   scannedSeq: z.string().nullish(),
@@ -123,7 +126,8 @@ function whereToGoOn(
   if (last !== undefined && records.length === limit) return { position: last.position, end: false }
   const { generation, horizon, readAt, scannedXid, scannedSeq, scannedStoredAt } = page
   if (scannedXid && scannedSeq && scannedStoredAt) {
-    return { position: { generation, xid: scannedXid, seq: scannedSeq, asOf: scannedStoredAt }, end: false }
+    const asOf = asOfPage(scannedStoredAt, page)
+    return { position: { generation, xid: scannedXid, seq: scannedSeq, asOf }, end: false }
   }
   // No row of a transaction below the horizon can come any more; numbers within one begin at 1.
   return { position: { generation, xid: horizon, seq: '0', asOf: readAt }, end: true }
@@ -140,10 +144,19 @@ function checkPosition(after: FeedPosition, { generation, horizon, gone }: PageF
   }
 }
 
-function fedRecord(row: RecordRow, { generation }: PageFacts): FedRecord {
+/**
+ * A latest record stays hot below the boundary, and is read with what is compacted around it missing: whoever reads it
+ * now has missed nothing since. Judged by its own time, the next page would be gone for ever. Of fixed width: texts
+ * compare as instants do.
+ */
+function asOfPage(storedAt: string, { hotFrom }: PageFacts): string {
+  return hotFrom !== null && hotFrom > storedAt ? hotFrom : storedAt
+}
+
+function fedRecord(row: RecordRow, page: PageFacts): FedRecord {
   const record = toRecord(row)
   const { xid, seq } = row
-  const position = { generation, xid, seq, asOf: record.storedAt }
+  const position = { generation: page.generation, xid, seq, asOf: asOfPage(record.storedAt, page) }
   return { tenant: record.context.environment.tenant, record, position }
 }
 
