@@ -4,5 +4,5 @@ import { describeSchedules } from './random-schedules.ts'
 describeSchedules({
   count: Number(process.env.TRIBUTARY_SCHEDULES ?? 100),
   file: 'test/crash/random-schedules.test.ts',
-  timeoutMs: 300_000,
+  timeoutMs: 600_000,
 })

@@ -14,7 +14,7 @@ import { requestOf } from '../ingest/ground.ts'
 import { makePast, type Past, streamFileOf } from '../postgres/plans-past.ts'
 import { useTestEnvironment } from '../support/environment.ts'
 
-const WINDOWS = Number(process.env.TRIBUTARY_TEST_WINDOWS ?? 200)
+const WINDOWS = Number(process.env.TRIBUTARY_TEST_WINDOWS ?? 50)
 const PAST: Past = { streams: 10_000, windows: WINDOWS, told: 1, outbox: 1_000, backfill: 20_000 }
 /** Of what a tick adds to the process: no row of the past comes to it. */
 const TICK_BYTES_MAX = 512 * 1024 * 1024

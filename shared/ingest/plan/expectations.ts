@@ -77,8 +77,10 @@ async function readAll(
     const streams = due.slice(start, start + SERIES_MAX)
     const seriesOf = (kind: string) =>
       streams.map(({ sourceId, schema, table }) => ({ target: { sourceId, schema, table }, kind }))
-    const volumes = await repository.latestOfMany(seriesOf(ingestionVolume.kind))
-    const schemas = await repository.latestOfMany(seriesOf(schemaSnapshot.kind))
+    const [volumes, schemas] = await Promise.all([
+      repository.latestOfMany(seriesOf(ingestionVolume.kind)),
+      repository.latestOfMany(seriesOf(schemaSnapshot.kind)),
+    ])
     // Too late: who waited has gone on without these.
     if (signal.aborted) return
     for (const [index, { streamId }] of streams.entries()) {
