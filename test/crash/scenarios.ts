@@ -177,15 +177,18 @@ const BACKFILL: Scenario = {
   records: 500,
   async open(services) {
     const bench = await openWorkbench({ ...services, streams: [HISTORY] })
+    const activeBackfill = async () => {
+      const text = `select backfill_id as "backfillId" from ingest.backfill where state = 'active'`
+      return (await bench.query<{ backfillId: string }>(text))[0]?.backfillId
+    }
     const work = async () => {
-      const [open] = await bench.query<{ backfillId: string }>(
-        `select backfill_id as "backfillId" from ingest.backfill where state = 'active'`,
-      )
-      if (open === undefined) return
+      const backfillId = await activeBackfill()
+      if (backfillId === undefined) return
       await runBackfill(bench.platform, {
-        backfill: { backfillId: open.backfillId, newestFirst: false },
+        backfill: { backfillId, newestFirst: false },
         concurrency: 1,
-        maxWaitMs: 60_000,
+        // Whoever comes next does not wait either: the pause before another attempt is taken away.
+        maxWaitMs: 500,
         patient: false,
         stop: new AbortController().signal,
         stopAfterMs: null,
@@ -201,7 +204,11 @@ const BACKFILL: Scenario = {
       },
       act: work,
       async recover() {
-        await work()
+        for (let runs = 0; runs < 10 && (await activeBackfill()) !== undefined; runs++) {
+          await bench.sweep()
+          await bench.query('update provenance.source_ingest set next_attempt_at = null')
+          await work()
+        }
         await bench.settle()
       },
     }
