@@ -13,7 +13,13 @@ describe('the workflow that deploys', () => {
     )
     const credentials = [...SOURCES.values()].flatMap((source) => source.credentials)
     const parameters = variablesOf('infra/main.parameters.json').filter((name) => !credentials.includes(name))
-    const signIn = ['AZURE_CLIENT_ID', 'AZURE_TENANT_ID', 'AZURE_SUBSCRIPTION_ID', 'OPERATOR_GROUP_NAME']
+    const signIn = [
+      'AZURE_CLIENT_ID',
+      'AZURE_TENANT_ID',
+      'AZURE_SUBSCRIPTION_ID',
+      'OPERATOR_GROUP_NAME',
+      'RAW_RETENTION',
+    ]
     const byAzd = ['AZURE_PRINCIPAL_ID', 'AZURE_PRINCIPAL_TYPE']
     expect(sorted(workflow)).toEqual(sorted([...parameters, ...signIn].filter((name) => !byAzd.includes(name))))
   })

@@ -28,7 +28,7 @@ describe('npm start', () => {
   test('publishes the 5,105 daily bars and both series on an empty folder, and the DuckDB line that it prints reads them', async () => {
     const { code, output } = await once()
     expect(output).toContain(
-      'functions   curate, land, metadata, plan-ingests, plan-lookbacks, quarantine-land, quarantine-curate, quarantine-metadata, status, sweep, and 25 routes of the metadata service',
+      'functions   curate, land, metadata, plan-ingests, plan-lookbacks, quarantine-land, quarantine-curate, quarantine-metadata, status, sweep, and 23 routes of the metadata service',
     )
     expect(output).toContain(STREAMS)
     expect(output).toContain('everything that is due is published')

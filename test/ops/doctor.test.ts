@@ -2,9 +2,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { openContainer } from '../../shared/azure/blobs.ts'
 import { openTable } from '../../shared/azure/tables.ts'
 import { PROGRESS_TABLE } from '../../shared/config/storage-names.ts'
 import { ConfigError } from '../../shared/errors.ts'
+import { withoutHook } from '../../shared/io-hook.ts'
 import type { Check } from '../../shared/ops/doctor/check.ts'
 import { blobServiceOf } from '../../shared/ops/doctor/clocks.ts'
 import { diagnose, type Patient } from '../../shared/ops/doctor/diagnose.ts'
@@ -55,6 +57,7 @@ describe('the doctor', () => {
   const prepare = async ({ raw, curated, queues, settings }: Platform) => {
     await raw.ensure()
     await curated.ensure()
+    await openContainer({ account: settings.lakeStorage, container: 'metadata', hook: withoutHook }).ensure()
     for (const queue of QUEUES) await queues.ensure(queue)
     await openTable({ account: settings.lakeStorage, table: PROGRESS_TABLE }).ensure()
   }
@@ -97,11 +100,14 @@ describe('the doctor', () => {
       'source alpaca: address',
       'storage: container raw',
       'storage: container curated',
+      'storage: container metadata',
       'storage: raw is written once',
       'storage: queue land',
       'storage: queue land-poison',
       'storage: queue curate',
       'storage: queue curate-poison',
+      'storage: queue metadata',
+      'storage: queue metadata-poison',
       'storage: table progress',
       'postgres: version',
       'postgres: migrations',
@@ -220,10 +226,13 @@ describe('the doctor', () => {
     expect(checks.map(({ name, status }) => `${status} ${name}`)).toEqual([
       'fail storage: container raw',
       'fail storage: container curated',
+      'fail storage: container metadata',
       'fail storage: queue land',
       'warn storage: queue land-poison',
       'fail storage: queue curate',
       'warn storage: queue curate-poison',
+      'fail storage: queue metadata',
+      'warn storage: queue metadata-poison',
       'fail storage: table progress',
     ])
     for (const { todo } of checks) expect(todo).toBeTruthy()

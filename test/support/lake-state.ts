@@ -41,9 +41,14 @@ export async function lakeState({ db }: Platform): Promise<LakeState> {
   )
   const told = await rows<{ told: string }>(
     'told',
-    `select concat_ws(' ', r ->> 'kind', r ->> 'outcome', r -> 'window', r ->> 'scope', r #>> '{payload,records}', count(*)) as told
-       from (select record::jsonb as r from metadata.outbox) o
-      group by r ->> 'kind', r ->> 'outcome', r -> 'window', r ->> 'scope', r #>> '{payload,records}' order by 1`,
+    `select concat_ws(' ', kind, outcome, scope, extract(epoch from lo), extract(epoch from hi), records, count(*)) as told
+       from (select r ->> 'kind', r ->> 'outcome', coalesce(r ->> 'scope', ''), (r #>> '{window,start}')::timestamptz,
+                    (r #>> '{window,end}')::timestamptz, r #>> '{payload,records}'
+               from (select record::jsonb as r from metadata.outbox) o
+              union all
+             select kind, outcome, scope, window_start, window_end, body #>> '{payload,records}'
+               from metadata.record where producer_id = 'ingestion.v1') t (kind, outcome, scope, lo, hi, records)
+      group by kind, outcome, scope, lo, hi, records order by 1`,
   )
   return {
     partitions: Object.fromEntries(partitions.map(({ path, ...partition }) => [path, partition])),

@@ -72,7 +72,10 @@ export function openPostgresRepository(options: PostgresRepositoryOptions): Meta
       const [row] = await db.query<StoredRow & { changeNo: number }>(LATEST, values)
       return row === undefined ? null : { record: toRecord(row), changeNo: row.changeNo }
     },
-    latestOfMany: async (series) => readLatestOfMany(db, tenant, checkSeries(series)),
+    async latestOfMany(series) {
+      const found = await readLatestOfMany(db, tenant, checkSeries(series))
+      return found.map((latest) => latest && { record: latest.record, changeNo: latest.changeNo })
+    },
     async history(series, page = {}) {
       const { target, kind, scope } = normalSeries(series)
       const request = { history: { target, kind, scope } }

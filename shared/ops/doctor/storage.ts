@@ -1,6 +1,7 @@
-import type { BlobContainer } from '../../azure/blobs.ts'
+import { type BlobContainer, openContainer } from '../../azure/blobs.ts'
 import { openTable } from '../../azure/tables.ts'
 import { PROGRESS_TABLE, QUEUES } from '../../config/storage-names.ts'
+import { withoutHook } from '../../io-hook.ts'
 import type { Platform } from '../../platform.ts'
 import { PROBE_PATH } from '../../provenance/raw-path.ts'
 import { type Check, type Finding, fail, look, ok, warn } from './check.ts'
@@ -14,6 +15,7 @@ export async function checkStorage(platform: Platform): Promise<readonly Check[]
   for (const [name, container] of [
     ['raw', raw],
     ['curated', curated],
+    ['metadata', openContainer({ account: settings.lakeStorage, container: 'metadata', hook: withoutHook })],
   ] as const) {
     const check = await look(
       {
