@@ -5,8 +5,8 @@ export default defineConfig({
   test: {
     environment: 'node',
     include: ['test/**/*.test.ts'],
-    // What needs more than five minutes is `npm run test:long`.
-    exclude: ['test/long/**', '**/fixtures/**', '**/node_modules/**'],
+    // What needs more than five minutes is `npm run test:long`; the page on a new source builds a copy of the project.
+    exclude: ['test/long/**', 'test/docs/add-a-source.test.ts', '**/fixtures/**', '**/node_modules/**'],
     globalSetup: ['test/support/global-stack.ts'],
     // Real servers and child processes: a process per file keeps one file's signals and exit handlers from another's.
     pool: 'forks',

@@ -6,7 +6,7 @@ import config from './vitest.config.ts'
 export default defineConfig({
   test: {
     ...config.test,
-    include: ['test/long/**/*.test.ts'],
+    include: ['test/long/**/*.test.ts', 'test/docs/add-a-source.test.ts'],
     exclude: ['**/node_modules/**'],
     reporters: ['default', new SummaryReporter()],
   },

@@ -103,7 +103,7 @@ describe('a crash anywhere in what follows the feed', () => {
       }
     }
     expect(differences).toEqual([])
-  }, 120_000)
+  }, 300_000)
 })
 
 function printed(_key: string, value: unknown): unknown {
