@@ -56,7 +56,7 @@ async function findOrStart({ env, report, signal }: SessionOptions) {
   if (running !== null) return { settings: running, stop: nothingToStop }
   if (!existsSync(join(dataDir, 'postgres'))) {
     throw new ConfigError([
-      `services: expected DATABASE_URL and AzureWebJobsStorage, or the data of npm start in ${dataDir}, got neither`,
+      `services: expected DATABASE_URL and AzureWebJobsStorage, or the data of npm start in ${relative('.', dataDir)}, got neither`,
     ])
   }
   report(`starting the services of ${relative('.', dataDir) || '.'} for this command`)
