@@ -1,14 +1,9 @@
-import {
-  type IncomingMessage,
-  Agent as PlainAgent,
-  request as requestPlain,
-  validateHeaderName,
-  validateHeaderValue,
-} from 'node:http'
+import { type IncomingMessage, Agent as PlainAgent, request as requestPlain } from 'node:http'
 import { request as requestTls, Agent as TlsAgent } from 'node:https'
 import { ConfigError, ContractError, TransientError, toError } from '../errors.ts'
 import { codeOf, readBody } from './body.ts'
 import type { HttpAnswer, HttpClient, HttpOptions, HttpRequest } from './exchange.ts'
+import { checkedHeaders } from './headers.ts'
 
 /** Servers keep idle connections for five seconds and longer: we leave first, so that no request meets a closed one. */
 const IDLE_MS = 4_000
@@ -86,19 +81,7 @@ function checkRequest({ url: text, headers, subject }: HttpRequest): { url: URL;
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
     throw new ConfigError([`${subject}: expected an absolute http or https url`])
   }
-  const checked: Record<string, string> = { ...HEADERS }
-  for (const [name, value] of Object.entries(headers)) {
-    try {
-      // A key that was read from a file may end with a line feed.
-      const line = value.trim()
-      validateHeaderName(name)
-      validateHeaderValue(name, line)
-      checked[name.toLowerCase()] = line
-    } catch {
-      throw new ConfigError([`${subject}: expected header ${name} to be one line of latin text, got something else`])
-    }
-  }
-  return { url, headers: checked }
+  return { url, headers: { ...HEADERS, ...checkedHeaders(headers, subject) } }
 }
 
 /** No error carries a cause: who refuses a header or an answer may quote it, secret and all. */

@@ -8,27 +8,42 @@ import { previewReprocess, runReprocess } from '../../shared/ingest/repair/repro
 import type { Platform } from '../../shared/platform.ts'
 import { closeAtMost, VOLUMES_IN_HUNDREDS } from '../ingest/changed-transform.ts'
 import { openLedger } from '../ingest/ledger.ts'
-import { openWorkbench, type StreamEntry, TWO_YEARS } from '../support/workbench.ts'
+import { openWorkbench, type StreamEntry, TWO_YEARS, type WorkbenchOptions } from '../support/workbench.ts'
 import type { Scenario } from './crash-matrix.ts'
 
-/** Plan, land, curate; two partitions. */
-const WHOLE_INGEST: Scenario = {
-  name: 'one whole ingest',
-  operationsMin: 20,
-  records: 500,
-  async open(services) {
-    const bench = await openWorkbench(services)
-    return {
-      bench,
-      prepare: async () => undefined,
-      async act() {
-        await bench.plan()
-        await bench.drain()
-      },
-      recover: () => bench.settle(),
-    }
-  },
+/** Plan, land and curate what a stream misses. */
+function ingest(scenario: Omit<Scenario, 'open'>, options: Partial<WorkbenchOptions> = {}): Scenario {
+  return {
+    ...scenario,
+    async open(services) {
+      const bench = await openWorkbench({ ...services, ...options })
+      return {
+        bench,
+        prepare: async () => undefined,
+        async act() {
+          await bench.plan()
+          await bench.drain()
+        },
+        recover: () => bench.settle(),
+      }
+    },
+  }
 }
+
+/** Two partitions. */
+const WHOLE_INGEST = ingest({ name: 'one whole ingest', operationsMin: 20, records: 500 })
+
+/** Days on which nothing was traded: covered at once, and nothing to curate. */
+const EMPTY_WINDOW = ingest(
+  { name: 'a window without records', operationsMin: 10, records: 0 },
+  { streams: [{ ...TWO_YEARS, origin: '2001-09-12', until: '2001-09-15' }] },
+)
+
+/** Nineteen records that break their contract, beside good ones. */
+const REJECTS = ingest(
+  { name: 'an ingest with rejects', operationsMin: 20, records: 500 },
+  { sources: closeAtMost(1330) },
+)
 
 const FIRST = { lines: ['2020-01-02,1', '2020-01-03,1', '2021-01-04,1'], modifiedAt: '2020-02-03T08:00:00Z' }
 const SECOND = { lines: ['2020-01-02,2', '2020-01-05,2'], modifiedAt: '2020-02-04T08:00:00Z' }
@@ -57,46 +72,6 @@ const NEW_VERSION: Scenario = {
         await books.plan(SECOND, await books.seen())
         await bench.settle()
       },
-    }
-  },
-}
-
-const CLOSED: StreamEntry = { ...TWO_YEARS, origin: '2001-09-12', until: '2001-09-15' }
-
-/** Days on which nothing was traded: covered at once, and nothing to curate. */
-const EMPTY_WINDOW: Scenario = {
-  name: 'a window without records',
-  operationsMin: 10,
-  records: 0,
-  async open(services) {
-    const bench = await openWorkbench({ ...services, streams: [CLOSED] })
-    return {
-      bench,
-      prepare: async () => undefined,
-      async act() {
-        await bench.plan()
-        await bench.drain()
-      },
-      recover: () => bench.settle(),
-    }
-  },
-}
-
-/** Some records that break their contract, beside good ones. */
-const REJECTS: Scenario = {
-  name: 'an ingest with rejects',
-  operationsMin: 20,
-  records: 500,
-  async open(services) {
-    const bench = await openWorkbench({ ...services, sources: closeAtMost(1330) })
-    return {
-      bench,
-      prepare: async () => undefined,
-      async act() {
-        await bench.plan()
-        await bench.drain()
-      },
-      recover: () => bench.settle(),
     }
   },
 }

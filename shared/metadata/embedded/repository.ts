@@ -1,7 +1,5 @@
 import { type Instant, systemNow } from '../../instant.ts'
 import { encodePathPart } from '../../path-part.ts'
-import { checkAll, checkRecord } from '../model/check.ts'
-import type { CheckedRecord } from '../model/identity.ts'
 import type { KindBook } from '../model/kind-book.ts'
 import type { MetadataEnvironment } from '../model/record.ts'
 import { checkSeries, normalFilter, normalSeries } from '../model/record-filter.ts'
@@ -13,6 +11,7 @@ import {
   type Series,
   type StoreResult,
 } from '../model/repository.ts'
+import { storeChecked } from '../model/store-checked.ts'
 import { aggregatePage } from './aggregate.ts'
 import type { EmbeddedFiles } from './files.ts'
 import type { JournalLimits } from './journal.ts'
@@ -48,19 +47,9 @@ export async function openEmbeddedRepository(options: EmbeddedRepositoryOptions)
   const store = await openStore({ files: filesBelow(files, encodePathPart(environment.tenant)), kinds, limits })
   const { index } = store
 
-  const bulkStore = async (records: readonly unknown[]): Promise<readonly StoreResult[]> => {
+  const bulkStore = (records: readonly unknown[]): Promise<readonly StoreResult[]> => {
     const now = clock()
-    const good: CheckedRecord[] = []
-    await kinds.refresh()
-    const results = await checkAll(kinds, records, (record, known) =>
-      checkRecord(record, { kinds: known, environment, now }),
-    )
-    const checked = results.map((result) => {
-      if (!result.ok) return { outcome: 'refused' as const, problem: result.problem }
-      return good.push(result.checked) - 1
-    })
-    const stored = await store.write(good, now)
-    return checked.map((result) => (typeof result === 'number' ? (stored[result] as StoreResult) : result))
+    return storeChecked(records, { kinds, environment, now }, (good) => store.write(good, now))
   }
   const filterOf = async (given: RecordFilter) => {
     try {

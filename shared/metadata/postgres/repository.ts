@@ -1,9 +1,7 @@
 import { z } from 'zod'
 import { type Instant, parseInstant, systemNow } from '../../instant.ts'
 import { sha256Hex } from '../../sha256.ts'
-import { checkAll, checkRecord } from '../model/check.ts'
 import { pageLimit, readCursor, writeCursor } from '../model/cursor.ts'
-import type { CheckedRecord } from '../model/identity.ts'
 import { instantText } from '../model/instant-text.ts'
 import type { MetadataEnvironment } from '../model/record.ts'
 import { checkSeries, normalFilter, normalSeries } from '../model/record-filter.ts'
@@ -15,6 +13,7 @@ import {
   type RecordPage,
   type StoreResult,
 } from '../model/repository.ts'
+import { storeChecked } from '../model/store-checked.ts'
 import { aggregatePage } from './aggregate.ts'
 import { readLatestOfMany } from './latest-of-many.ts'
 import { queryConditions } from './query-conditions.ts'
@@ -37,20 +36,8 @@ export function openPostgresRepository(options: PostgresRepositoryOptions): Meta
   const { tenant } = environment
   const { db, kinds } = store
 
-  const bulkStore = async (records: readonly unknown[]): Promise<readonly StoreResult[]> => {
-    const now = clock()
-    const good: CheckedRecord[] = []
-    await kinds.refresh()
-    const results = await checkAll(kinds, records, (record, known) =>
-      checkRecord(record, { kinds: known, environment, now }),
-    )
-    const checked = results.map((result) => {
-      if (!result.ok) return { outcome: 'refused' as const, problem: result.problem }
-      return good.push(result.checked) - 1
-    })
-    const stored = await storeMany(store, good)
-    return checked.map((result) => (typeof result === 'number' ? (stored[result] as StoreResult) : result))
-  }
+  const bulkStore = (records: readonly unknown[]): Promise<readonly StoreResult[]> =>
+    storeChecked(records, { kinds, environment, now: clock() }, (good) => storeMany(store, good))
 
   const filterOf = async (given: RecordFilter) => {
     try {

@@ -1,13 +1,8 @@
-import {
-  type IncomingMessage,
-  Agent as PlainAgent,
-  request as requestPlain,
-  validateHeaderName,
-  validateHeaderValue,
-} from 'node:http'
+import { type IncomingMessage, Agent as PlainAgent, request as requestPlain } from 'node:http'
 import { request as requestTls, Agent as TlsAgent } from 'node:https'
 import { ConfigError, ContractError, TransientError, toError } from '../../errors.ts'
 import { codeOf, readBody } from '../../http/body.ts'
+import { checkedHeaders } from '../../http/headers.ts'
 import { type IoHook, withoutHook } from '../../io-hook.ts'
 import type { RemoteAnswer, RemoteRequest, Send } from './exchange.ts'
 
@@ -82,18 +77,7 @@ function checkRequest({ url: text, headers, body, subject }: RemoteRequest) {
     checked['content-type'] = 'application/json'
     checked['content-length'] = String(body.byteLength)
   }
-  for (const [name, value] of Object.entries(headers)) {
-    try {
-      // A token that was read from a file may end with a line feed.
-      const line = value.trim()
-      validateHeaderName(name)
-      validateHeaderValue(name, line)
-      checked[name.toLowerCase()] = line
-    } catch {
-      throw new ConfigError([`${subject}: expected header ${name} to be one line of latin text, got something else`])
-    }
-  }
-  return { url, headers: checked }
+  return { url, headers: { ...checked, ...checkedHeaders(headers, subject) } }
 }
 
 /** No error carries a cause: it may quote a header, token and all. */
