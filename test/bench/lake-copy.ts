@@ -25,30 +25,28 @@ export async function copyCurated({ curated }: Platform, folder: string): Promis
   }
 }
 
-export type FolderFacts = { readonly files: number; readonly rows: number; readonly bytes: number }
+export type Compared = { readonly files: number; readonly bytes: number; readonly oursBytes: number }
 
-/** A benchmark of work that was not done measures nothing: the other's rows must be ours, file by file as many. */
-export async function compareLakes(ours: string, theirs: string, columns: readonly string[]): Promise<FolderFacts> {
+/** Throws unless `theirs` has the rows of `ours`, in as many files. */
+export async function compareLakes(ours: string, theirs: string, columns: readonly string[]): Promise<Compared> {
   const connection = await DuckDBConnection.create()
-  const files = (folder: string) => `read_parquet('${folder}/**/*.parquet', hive_partitioning = false)`
-  const rows = (folder: string) => `select ${columns.join(', ')} from ${files(folder)}`
   const one = async (sql: string) => (await connection.runAndReadAll(sql)).getRowObjects()[0] ?? {}
-  const facts = (folder: string) =>
-    one(`select count(*) as files, sum(rows) as rows
-           from (select count(*) as rows from ${files(folder).replace(')', ', filename = true)')} group by filename)`)
+  const glob = (folder: string) => `'${folder}/**/*.parquet'`
+  const rows = (folder: string) =>
+    `select ${columns.join(', ')} from read_parquet(${glob(folder)}, hive_partitioning = false)`
+  const facts = async (folder: string) => ({
+    ...(await one(`select count(*) as rows from (${rows(folder)})`)),
+    ...(await one(`select count(*) as files, sum(size) as bytes from read_blob(${glob(folder)})`)),
+  })
   try {
     await connection.run(`set timezone = 'UTC'`)
-    const [a, b] = [await facts(ours), await facts(theirs)]
-    const { missing, more } =
-      await one(`select (select count(*) from (${rows(ours)} except ${rows(theirs)})) as missing,
-                                                (select count(*) from (${rows(theirs)} except ${rows(ours)})) as more`)
-    const { bytes } = await one(`select sum(size) as bytes from read_blob('${theirs}/**/*.parquet')`)
-    if (a.files !== b.files || a.rows !== b.rows || missing !== 0n || more !== 0n) {
-      throw new Error(
-        `${theirs}: expected the ${a.rows} rows of ${a.files} files, got ${b.rows} of ${b.files}; ${missing} are missing, ${more} are others`,
-      )
+    const { unlike } = await one(`select count(*) as unlike from ((${rows(ours)}) except all (${rows(theirs)}))`)
+    const [mine, other]: Record<string, unknown>[] = [await facts(ours), await facts(theirs)]
+    if (mine?.files !== other?.files || mine?.rows !== other?.rows || unlike !== 0n) {
+      const came = `${other?.rows} of ${other?.files}, where ${unlike} of ours are not`
+      throw new Error(`${theirs}: expected the ${mine?.rows} rows of ${mine?.files} files, got ${came}`)
     }
-    return { files: Number(a.files), rows: Number(a.rows), bytes: Number(bytes) }
+    return { files: Number(mine?.files), bytes: Number(other?.bytes), oursBytes: Number(mine?.bytes) }
   } finally {
     connection.closeSync()
   }
