@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config'
 import config from './vitest.config.ts'
 
+// A million records do not fit into what the tests' server has.
+process.env.TRIBUTARY_TEST_SHARED_BUFFERS ??= '512MB'
+
 /**
  * `npm run bench`: measures, and asserts nothing about time. One file at a time, or they would measure each other;
  * `npm run bench -- metadata` runs one.

@@ -56,7 +56,11 @@ async function startDatabase(folder: string): Promise<TestDatabaseServer> {
     await makeTemplate(external, databasePrefix)
     return { maintenanceUrl: external, databasePrefix, stop: () => dropAll(external, databasePrefix) }
   }
-  const postgres = await startPostgres({ folder, durable: false })
+  const postgres = await startPostgres({
+    folder,
+    durable: false,
+    ...(process.env.TRIBUTARY_TEST_SHARED_BUFFERS && { sharedBuffers: process.env.TRIBUTARY_TEST_SHARED_BUFFERS }),
+  })
   try {
     await makeTemplate(postgres.url('postgres'), 'tributary')
   } catch (error) {

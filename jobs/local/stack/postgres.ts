@@ -20,6 +20,8 @@ export type PostgresOptions = {
   readonly folder: string
   /** False only for databases that nobody will miss: no fsync, three times faster. */
   readonly durable: boolean
+  /** Enough for what one machine ingests; measurements of large tables want more. */
+  readonly sharedBuffers?: string
   /** Undefined: any free one. */
   readonly port?: number
   readonly signal?: AbortSignal | undefined
@@ -55,7 +57,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     const [command = binaries.postgres, ...args] = [
       ...identity.prefix,
       binaries.postgres,
-      ...serverArguments(join(folder, 'cluster'), port, durable),
+      ...serverArguments(join(folder, 'cluster'), port, options),
     ]
     const server = await startServerProcess({
       name: 'postgres',
@@ -76,14 +78,18 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   }
 }
 
-function serverArguments(cluster: string, port: number, durable: boolean): readonly string[] {
+function serverArguments(
+  cluster: string,
+  port: number,
+  { durable, sharedBuffers = '64MB' }: PostgresOptions,
+): readonly string[] {
   const settings = {
     listen_addresses: HOST,
     port,
     // A socket's path may be 107 bytes long; loopback has no such limit.
     unix_socket_directories: '',
     max_connections: 100,
-    shared_buffers: '64MB',
+    shared_buffers: sharedBuffers,
     timezone: 'UTC',
     log_timezone: 'UTC',
     log_checkpoints: 'off',
