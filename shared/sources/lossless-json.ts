@@ -6,6 +6,28 @@ const LONG_INTEGER = /(?<![\w.+-])-?\d{16,40}(?![\d.eE])/
 
 /** Finds every long integer of an object, and sometimes more, at half the cost of the exact pattern. */
 const MAYBE_LONG_INTEGER = /[:,[\s]-?\d{16}/
+const DIGITS = 16
+
+/**
+ * A run of 16 digits covers one of every 16 places, so only those are looked at; where one is found the pattern decides.
+ * The pattern alone took 0.8 of the 14 s of a million bars.
+ */
+function mayHoldLongInteger(text: string): boolean {
+  for (let at = DIGITS - 1; at < text.length; at += DIGITS) {
+    if (!isDigit(text, at)) continue
+    let from = at
+    while (isDigit(text, from - 1)) from--
+    let to = at + 1
+    while (isDigit(text, to)) to++
+    if (to - from >= DIGITS) return MAYBE_LONG_INTEGER.test(text)
+  }
+  return false
+}
+
+function isDigit(text: string, at: number): boolean {
+  const code = text.charCodeAt(at)
+  return code >= 48 && code <= 57
+}
 
 /**
  * JSON.parse in which integers beyond 2^53 are bigint; undefined for what is no JSON. Decimals are doubles: that is
@@ -19,7 +41,7 @@ export function parseJson(text: string): { readonly value: unknown } | undefined
   try {
     // First as it is: the marking below reads strings and numbers right only where the text is JSON.
     const value: unknown = JSON.parse(text)
-    return { value: MAYBE_LONG_INTEGER.test(text) ? JSON.parse(markLongIntegers(text), unmark) : value }
+    return { value: mayHoldLongInteger(text) ? JSON.parse(markLongIntegers(text), unmark) : value }
   } catch {
     return undefined
   }

@@ -43,3 +43,11 @@ test('what is kept of a value is json again, whatever it was', () => {
   const kept = keepable({ n: 9007199254740993n, list: [1n, null, 'a'], deep })
   expect(JSON.stringify(kept)).toBe('{"n":"9007199254740993","list":["1",null,"a"],"deep":[[[[[[["…"]]]]]]]}')
 })
+
+test('a long integer is found wherever it stands', () => {
+  const digits = '1234567890123456'
+  for (let before = 0; before < 40; before++) {
+    const text = `{"${'x'.repeat(before)}":${digits}7}`
+    expect(Object.values(parseJson(text)?.value as object), text).toEqual([12345678901234567n])
+  }
+})

@@ -4,7 +4,7 @@ import type { Database } from '../../postgres/database.ts'
 import { type AccessProblem, type Authenticated, expired, rateLimited, unauthenticated } from './access-problem.ts'
 import { createTokenBudgets, type TokenBudgets } from './budget.ts'
 import { guessBudget } from './client-address.ts'
-import { createEntraVerifier, type EntraIdentity, type EntraOptions, type EntraVerifier } from './entra.ts'
+import type { EntraIdentity, EntraOptions, EntraVerifier } from './entra.ts'
 import { createExpiringCache, type ExpiringCache } from './expiring-cache.ts'
 import { type FoundPrincipal, findPrincipal } from './principals.ts'
 import { createTokenLookup, REMEMBERED_SECONDS, type TokenLookup } from './token-lookup.ts'
@@ -60,7 +60,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     budgets,
     tokens: createTokenLookup({ db, clock, ...(matches && { matches }) }),
     principals: createExpiringCache({ clock, age, entriesMax: PRINCIPALS_MAX }),
-    verify: entra === undefined ? null : createEntraVerifier(entra, { clock, http }),
+    verify: entra === undefined ? null : lazyVerifier(entra, { clock, http }),
   }
   return async (authorization, clientAddress) => {
     const bearer = readBearer(authorization)
@@ -150,4 +150,13 @@ function tooManyGuesses(retryAfterS: number): AccessProblem {
 
 function refused(problem: AccessProblem): Authenticated {
   return { ok: false, problem }
+}
+
+/** Loaded here: most deployments have tokens of their own alone, and pay nothing for a library that checks others. */
+function lazyVerifier(entra: EntraOptions, options: Pick<AuthenticatorOptions, 'clock' | 'http'>): EntraVerifier {
+  let opening: Promise<EntraVerifier> | undefined
+  return async (token) => {
+    opening ??= import('./entra.ts').then(({ createEntraVerifier }) => createEntraVerifier(entra, options))
+    return (await opening)(token)
+  }
 }
