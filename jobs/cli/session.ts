@@ -5,6 +5,8 @@ import { pino } from 'pino'
 import type { Environment } from '../../shared/config/environment.ts'
 import { ConfigError } from '../../shared/errors.ts'
 import type { LogSink } from '../../shared/log/log.ts'
+import { moveMetadata } from '../../shared/metadata/move.ts'
+import { inProcessBus } from '../../shared/metadata/outbox/bus.ts'
 import { openPlatform, type Platform } from '../../shared/platform.ts'
 import { chooseProvider } from '../local/provider-choice.ts'
 import { findServices } from '../local/services.ts'
@@ -35,7 +37,8 @@ export async function openSession({ env, report, signal }: SessionOptions): Prom
   try {
     const platform = openPlatform({ env: merged, sink: stderrSink() })
     return {
-      platform,
+      // No function waits for a hint here: what a command tells is moved before it ends.
+      platform: { ...platform, bus: inProcessBus(() => moveMetadata(platform, signal), platform.log) },
       actor: env.TRIBUTARY_ACTOR || userInfo().username,
       async close() {
         await platform.close()

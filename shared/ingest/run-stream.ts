@@ -112,7 +112,9 @@ export async function runStreams(platform: Platform, request: RunRequest): Promi
   try {
     return await withPipelineRun(platform, 'run', async ({ runId }) => {
       const run = { ...request, runId, stop: stop.signal, deadlineMs: performance.now() + timeoutMs }
-      return report(platform, run, await workThrough(platform, run))
+      const worked = await workThrough(platform, run)
+      await platform.bus.announce()
+      return report(platform, run, worked)
     })
   } finally {
     clearTimeout(timer)

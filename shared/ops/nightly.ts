@@ -4,11 +4,14 @@ import { systemNow } from '../instant.ts'
 import { withoutHook } from '../io-hook.ts'
 import { sweepTokenBudgets } from '../metadata/access/budget.ts'
 import { collectCatalog } from '../metadata/producers/catalog.ts'
+import { collectPostgresCatalog } from '../metadata/producers/catalog-postgres.ts'
 import { compactMetadata } from '../metadata/retention/compact.ts'
 import { archiveRawPages } from '../metadata/retention/raw-retention.ts'
 import { forgetOldRollups } from '../metadata/rollup/consumer.ts'
 import type { Platform } from '../platform.ts'
 import { withPipelineRun } from './pipeline-run.ts'
+
+const OWN_SCHEMAS = ['ingest', 'provenance', 'curated', 'ops']
 
 type Step = { readonly name: string; readonly work: () => Promise<unknown> }
 
@@ -49,9 +52,22 @@ async function collectTheCatalog(platform: Platform, stop: AbortSignal): Promise
   return collectCatalog(platform, { now: systemNow(), repository, stop })
 }
 
+/** The tables that the platform works on are data too: how much they hold, and whether they are what a migration made. */
+async function collectOwnTables({ db, metadata, log }: Platform, stop: AbortSignal): Promise<readonly unknown[]> {
+  const options = { now: systemNow(), repository: await metadata.repository(), log, stop }
+  const collected: unknown[] = []
+  for (const schema of OWN_SCHEMAS) {
+    collected.push({ schema, ...(await collectPostgresCatalog({ db, sourceId: 'tributary', schema }, options)) })
+  }
+  return collected
+}
+
 function stepsOf(platform: Platform, { actor, stop }: NightlyOptions): readonly Step[] {
   const { settings, metadata, log } = platform
-  const steps: Step[] = [{ name: 'catalog', work: () => collectTheCatalog(platform, stop) }]
+  const steps: Step[] = [
+    { name: 'catalog', work: () => collectTheCatalog(platform, stop) },
+    { name: 'catalog of postgres', work: () => collectOwnTables(platform, stop) },
+  ]
   const container = (name: string) =>
     openContainer({ account: settings.lakeStorage, container: name, hook: withoutHook })
   const { store } = metadata

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type AlpacaSimulatorOptions, startAlpacaSimulator } from '../../jobs/local/providers/alpaca.ts'
 import type { Simulator } from '../../jobs/local/providers/simulator-server.ts'
 import { loadSp500 } from '../../jobs/local/providers/sp500.ts'
+import { QUEUES } from '../../shared/config/storage-names.ts'
 import { createHttpClient, type HttpClientSettings } from '../../shared/http/client.ts'
 import { planTick } from '../../shared/ingest/plan/plan-tick.ts'
 import { sweep } from '../../shared/ingest/sweep.ts'
@@ -107,7 +108,7 @@ export async function openWorkbench(options: WorkbenchOptions): Promise<Workbenc
   const ownHttp = http && createHttpClient({ ...http, ...(hook && { hook }) })
   const platform = ownHttp === undefined ? opened : { ...opened, http: ownHttp }
   await Promise.all([platform.raw.ensure(), platform.curated.ensure()])
-  for (const queue of ['land', 'curate']) await platform.queues.ensure(queue)
+  for (const queue of QUEUES) await platform.queues.ensure(queue)
 
   const limits = () => ({ ...LIMITS, ...options.limits, stop: new AbortController().signal })
   const handlers = {
