@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { FeedAheadError, FeedGoneError, readFeedCursor, writeFeedCursor } from '../../shared/metadata/feed/feed.ts'
 import { QueryError } from '../../shared/metadata/model/repository.ts'
 import { dispatchAll } from '../../shared/metadata/outbox/dispatch.ts'
@@ -174,7 +174,11 @@ describe('the feed', () => {
       const { position } = await feed.read()
       const ahead = { ...position, xid: String(BigInt(position.xid) + 1_000_000n) }
       await expect(feed.read({ after: ahead })).rejects.toBeInstanceOf(FeedAheadError)
-      await expect(feed.read({ after: { ...position, seq: '1' } })).rejects.toBeInstanceOf(FeedAheadError)
+      // At the horizon itself nothing was numbered yet. Other databases of the server move it on at any moment.
+      await vi.waitFor(async () => {
+        const { position } = await feed.read()
+        await expect(feed.read({ after: { ...position, seq: '1' } })).rejects.toBeInstanceOf(FeedAheadError)
+      })
     })
 
     test('of a page of old latest records, which stay below what is hot, leads on', async () => {
